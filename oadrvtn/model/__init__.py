@@ -1,0 +1,1 @@
+"""OpenADR's messages and values as frozen classes, the errors, and the configuration."""

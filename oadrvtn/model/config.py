@@ -1,0 +1,603 @@
+"""The configuration: a TOML file read into frozen classes, all its mistakes told at once with their places.
+
+The classes are the schema.  Each key stands there once, with its reader, its default as TOML writes it
+and the sentence that explains it; the commented example comes from the same table.  Programs build the
+classes with keyword arguments, which go through the same readers (``Registration(poll_frequency="5m")``),
+and change them with ``attrs.evolve``.
+
+A reader takes a TOML value, or what it returned before, and returns the Python value; or it raises a
+ValueError whose text completes "<place>: ...".
+"""
+
+# ruff: noqa: RUF009  (_key() and its like declare a field, as attrs.field() does)
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import attrs
+import cattrs
+from cattrs.errors import (
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn, override
+
+from .event import ITEM_BASES
+from .values import READING_TYPE, REPORT_NAME, REPORT_TYPE, STRING, SimpleType
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``mistakes`` holds one line for each thing to mend."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+# --- readers --------------------------------------------------------------------------------------
+
+
+def _written_as(simple_type: SimpleType) -> Callable[[object], str]:
+    """A text that the schema takes where it will stand in a message."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(f"{raw!r} is not a text")
+        return simple_type.write(raw)
+
+    return read
+
+
+_string = _written_as(STRING)
+
+
+def _text(raw: object) -> str:
+    """A string that says something."""
+    if not _string(raw).strip():
+        raise ValueError("is empty")
+    return _string(raw)
+
+
+def _flag(raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise ValueError(f"{raw!r} is neither true nor false")
+    return raw
+
+
+def _whole(least: int, most: float, meaning: str) -> Callable[[object], int]:
+    def read(raw: object) -> int:
+        if not isinstance(raw, int) or isinstance(raw, bool) or not least <= raw <= most:
+            raise ValueError(f"{raw!r} is not {meaning}")
+        return raw
+
+    return read
+
+
+_port = _whole(0, 65535, "a port (0 to 65535)")
+_count = _whole(1, math.inf, "a whole number above zero")
+
+
+def _measure(units: dict[str, int], meaning: str) -> Callable[[object], float]:
+    """A finite number that is not negative, or a text made of one and a unit."""
+    shape = re.compile(rf"([0-9]+(?:\.[0-9]+)?) ?({'|'.join(units)})", re.IGNORECASE)
+
+    def read(raw: object) -> float:
+        number = math.nan
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            number = float(raw)
+        elif isinstance(raw, str) and (match := shape.fullmatch(raw)):
+            number = float(match[1]) * units[match[2].lower()]
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{raw!r} is not {meaning}")
+        return number
+
+    return read
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"b": 1, "kb": 1024, "mb": 1024**2}
+_duration = _measure(_SECONDS, 'a duration (seconds, or a text such as "10s", "5m", "1h", "1d")')
+_any_size = _measure(_BYTES, 'a size (bytes, or a text such as "256kB", "8MB")')
+
+
+def _period(raw: object) -> float:
+    """A duration that is longer than nothing."""
+    if not (seconds := _duration(raw)):
+        raise ValueError(f"{raw!r} is not above zero")
+    return seconds
+
+
+def _size(raw: object) -> int:
+    if not (size := int(_any_size(raw))):
+        raise ValueError(f"{raw!r} is not above zero")
+    return size
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if raw not in choices:
+            raise ValueError(f"{raw!r} is none of {', '.join(choices)}{_did_you_mean(raw, choices)}")
+        return str(raw)
+
+    return read
+
+
+def _path(raw: object) -> Path:
+    return raw if isinstance(raw, Path) else Path(_text(raw))
+
+
+def _path_prefix(raw: object) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", _string(raw)):
+        raise ValueError(f'{raw!r} is not a path prefix (such as "/north": a slash before, none at the end)')
+    return _string(raw)
+
+
+def _fingerprint(raw: object) -> str:
+    """A certificate's SHA-256, whole or its last 10 bytes, as ``AA:BB:...``; colons and case are free."""
+    digest = b""
+    with suppress(ValueError):
+        digest = bytes.fromhex(_string(raw).replace(":", " "))
+    if len(digest) not in (10, 32):
+        raise ValueError(f"{raw!r} is not a certificate fingerprint (10 or 32 bytes in hex)")
+    return digest.hex(":").upper()
+
+
+def _report_name(raw: object) -> str:
+    name = _written_as(REPORT_NAME)(raw)
+    if name.startswith("METADATA_"):
+        raise ValueError(f"{name!r} is the offer of a report; ask for {name.removeprefix('METADATA_')!r}")
+    return name
+
+
+def _class_path(raw: object) -> str:
+    module, _, name = _string(raw).partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise ValueError(f'{raw!r} does not name a class (such as "package.module:Class")')
+    return f"{module}:{name}"
+
+
+def _each(read: Callable[[Any], Any], least: int = 0, most: float = math.inf) -> Callable[[object], Any]:
+    """A list (read as a tuple) of ``least`` to ``most`` elements."""
+
+    def read_all(raw: object) -> tuple[Any, ...]:
+        if isinstance(raw, dict):
+            raise ValueError("is one table, not a list of tables: write its heading in [[double brackets]]")
+        if not isinstance(raw, list | tuple):
+            raise ValueError(f"{raw!r} is not a list")
+        values: list[Any] = []
+        errors: list[Exception] = []
+        if not least <= len(raw) <= most:
+            errors.append(ValueError(f"holds {len(raw)} entries instead of {least} to {most}"))
+        for index, item in enumerate(raw):
+            try:
+                values.append(read(item))
+            except (ValueError, ClassValidationError) as error:
+                error.add_note(IterableValidationNote(f"at [{index}]", index, None))
+                errors.append(error)
+        if errors:
+            raise IterableValidationError("mistakes in a list", errors, tuple)
+        return tuple(values)
+
+    return read_all
+
+
+def _table(cls: type) -> Callable[[object], Any]:
+    """A table with the keys of ``cls``."""
+
+    def read(raw: object) -> Any:
+        if isinstance(raw, cls):
+            return raw
+        if not isinstance(raw, dict):
+            raise ValueError(f"{raw!r} is not a table")
+        return _converter.structure(raw, cls)
+
+    return read
+
+
+# --- the words that declare a key -----------------------------------------------------------------
+
+
+def _key(read: Callable[[Any], Any], default: Any, teaches: str, *, example: Any = None) -> Any:
+    """A key: its reader, its default in TOML's terms, and its comment in the example.
+
+    A default of None means that the key may be left out, ``attrs.NOTHING`` that it may not.  Where the
+    default shows nothing, the commented example shows ``example``.
+    """
+    reader = attrs.converters.optional(read) if default is None else read
+    return attrs.field(default=default, converter=reader, metadata={"teaches": teaches, "example": example})
+
+
+def _section(cls: type, teaches: str) -> Any:
+    """A table of its own, which may be left out."""
+    return attrs.field(default={}, converter=_table(cls), metadata={"teaches": teaches, "table": cls})
+
+
+def _sections(cls: type, teaches: str) -> Any:
+    """Any number of tables of one kind, each under its [[heading]]."""
+    metadata = {"teaches": teaches, "table": cls, "many": True}
+    return attrs.field(default=(), converter=_each(_table(cls)), metadata=metadata)
+
+
+def _by_its_readers(cls: type, converter: cattrs.Converter) -> Any:
+    """Have cattrs fill ``cls`` through the readers of its keys, and say where each of them failed."""
+
+    def hook(read: Any) -> Callable[[object, object], Any]:
+        return lambda raw, _: read(raw)
+
+    hooks = {field.name: override(struct_hook=hook(field.converter)) for field in attrs.fields(cls)}
+    return make_dict_structure_fn(cls, converter, **hooks)  # type: ignore[arg-type]
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+_converter.register_structure_hook_factory(attrs.has, _by_its_readers)
+
+
+# --- the schema -----------------------------------------------------------------------------------
+
+Synchronous = Literal["FULL", "NORMAL"]
+Policy = Literal["closed", "approve", "handler", "open"]
+UnregisteredPoll = Literal["error", "reregister"]
+
+
+@attrs.frozen(kw_only=True)
+class Listen:
+    """Where VENs connect."""
+
+    host: str = _key(_string, "", "The address to listen on; empty means every address of this machine.")
+    port: int = _key(_port, 8443, "The port; 0 takes any free one.")
+    path_prefix: str = _key(
+        _path_prefix, "", "What stands before /OpenADR2/Simple/2.0b/EiEvent and its like, such as /north."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CertificateFiles:
+    """A certificate of this server and its private key, both PEM; intermediates follow the certificate."""
+
+    certificate: Path = _key(_path, attrs.NOTHING, "The certificate.")
+    key: Path = _key(_path, attrs.NOTHING, "Its private key.")
+
+
+@attrs.frozen(kw_only=True)
+class TLS:
+    """Who this server is and whose certificates it accepts.  A file has to name both."""
+
+    certificates: tuple[CertificateFiles, ...] = _key(
+        _each(_table(CertificateFiles)),
+        (),
+        "This server's certificates (PEM) and their keys: an EC and an RSA one together serve every VEN.",
+        example=[
+            {"certificate": "certs/vtn-ec.crt", "key": "certs/vtn-ec.key"},
+            {"certificate": "certs/vtn-rsa.crt", "key": "certs/vtn-rsa.key"},
+        ],
+    )
+    ca: tuple[Path, ...] = _key(
+        _each(_path),
+        (),
+        "The authorities that certify VENs; a file may hold several, and intermediates.",
+        example=["certs/ca.crt"],
+    )
+    allow_aes128_sha256: bool = _key(
+        _flag, True, "Offer AES128-SHA256 too, which OpenADR names and the oldest VENs need."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseFile:
+    """The embedded database."""
+
+    path: Path = _key(_path, "vtn.sqlite", "The SQLite file, relative to state_directory.")
+    synchronous: Synchronous = _key(
+        _one_of(get_args(Synchronous)),
+        "FULL",
+        "FULL survives a power cut; NORMAL is faster and survives a kill only.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Registration:
+    """Which VENs may register, and how often they are to poll (seconds)."""
+
+    policy: Policy | None = _key(
+        _one_of(get_args(Policy)),
+        None,
+        "An unknown VEN is refused (closed), kept for `oadrvtn ven approve` (approve), put to\n"
+        "on_create_party_registration (handler: the default where one is installed) or let in (open).",
+        example="closed",
+    )
+    poll_frequency: float = _key(_period, "10s", "How often VENs are asked to poll.")
+    offline_after: int = _key(_count, 3, "A VEN is offline once it missed this many of its polls.")
+    unregistered_poll: UnregisteredPoll = _key(
+        _one_of(get_args(UnregisteredPoll)),
+        "error",
+        "A known VEN that polls unregistered gets an error, or is asked to reregister.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class KnownVen:
+    """A VEN that may register whatever the policy; written to the database at start and on SIGHUP."""
+
+    ven_id: str = _key(_text, attrs.NOTHING, "Its venID; case counts.", example="ven-1")
+    name: str | None = _key(_text, None, "A name for people.", example="Cold store, north gate")
+    fingerprints: tuple[str, ...] = _key(
+        _each(_fingerprint, 1, 2),
+        attrs.NOTHING,
+        "SHA-256 of its certificate, whole or the last 10 bytes; two while it changes certificates.",
+        example=["AA:BB:CC:DD:EE:FF:00:11:22:33"],
+    )
+
+
+@attrs.frozen(kw_only=True)
+class WantedReport:
+    """Readings that are requested from every VEN whose METADATA offers them (periods in seconds)."""
+
+    report_name: str = _key(
+        _report_name, attrs.NOTHING, "Its reportName, without METADATA_.", example="TELEMETRY_USAGE"
+    )
+    reading_type: str | None = _key(
+        _written_as(READING_TYPE), None, "Only data points of this readingType.", example="Direct Read"
+    )
+    report_type: str | None = _key(
+        _written_as(REPORT_TYPE), None, "Only data points of this reportType.", example="usage"
+    )
+    item_base: str | None = _key(
+        _one_of([item.tag.partition(":")[2] for item in ITEM_BASES]),
+        None,
+        "Only data points in this kind of unit.",
+        example="powerReal",
+    )
+    r_id: str | None = _key(_text, None, "Only the data point of this rID.", example="site_power")
+    granularity: float = _key(_duration, "1m", "The time between two readings; 0 means on change.")
+    report_back_duration: float = _key(
+        _duration, "5m", "The time between two reports; 0 means a single report."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class HandlerClasses:
+    """Your subclasses of the handler resources, by service, as ``package.module:Class``."""
+
+    EiRegisterParty: str | None = _key(
+        _class_path, None, "Registration.", example="utility.dr:MyRegistration"
+    )
+    EiEvent: str | None = _key(_class_path, None, "Events.", example="utility.dr:MyEvents")
+    EiReport: str | None = _key(_class_path, None, "Reports and telemetry.", example="utility.dr:MyReports")
+    EiOpt: str | None = _key(_class_path, None, "Opt schedules.", example="utility.dr:MyOpts")
+    OadrPoll: str | None = _key(_class_path, None, "Polls.", example="utility.dr:MyPolls")
+
+
+@attrs.frozen(kw_only=True)
+class BodyLimits:
+    """The largest request body of each service, in bytes; a text such as "8MB" counts in 1024s."""
+
+    EiRegisterParty: int = _key(_size, "256kB", "Registration.")
+    EiEvent: int = _key(_size, "256kB", "Answers to events.")
+    EiReport: int = _key(_size, "8MB", "Reports; a cloud VEN sends thousands of resources at once.")
+    EiOpt: int = _key(_size, "256kB", "Opt schedules.")
+    OadrPoll: int = _key(_size, "256kB", "Polls.")
+    unknown: int = _key(_size, "16kB", "From a certificate that is not known, whatever the service.")
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one VEN, or all of them together, may ask of this server (times in seconds)."""
+
+    request_timeout: float = _key(_period, "30s", "The time a request may take to arrive.")
+    idle_timeout: float = _key(_period, "120s", "How long a connection may stay open between requests.")
+    handshake_timeout: float = _key(_period, "15s", "The time a TLS handshake may take.")
+    connections: int = _key(_count, 10_000, "Open connections in all.")
+    unknown_certificates: int = _key(_count, 1000, "Unknown certificates remembered under policy approve.")
+    roster: int = _key(_count, 100_000, "VENs whose live state is kept in memory.")
+    body: BodyLimits = _section(BodyLimits, "The largest request body of each service.")
+
+
+@attrs.frozen(kw_only=True)
+class Api:
+    """The operator's API, plain HTTP with a bearer token: keep it on this machine."""
+
+    enabled: bool = _key(_flag, True, "Without it `oadrvtn status` and its like have nobody to ask.")
+    host: str = _key(_text, "127.0.0.1", "The address to listen on.")
+    port: int = _key(_port, 8080, "The port; 0 takes any free one.")
+    token_file: Path = _key(
+        _path, "api-token", "The bearer token, made at the first start; relative to state_directory."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything that can be set.  ``Config()`` holds the defaults, and no certificate files."""
+
+    vtn_id: str = _key(_text, "oadrvtn", "The vtnID that VENs see.")
+    state_directory: Path = _key(_path, "state", "Where the database and the API's token live.")
+    listen: Listen = _section(Listen, "Where VENs connect, over mutual TLS.")
+    tls: TLS = _section(TLS, "Who this server is and whose certificates it accepts; read again on SIGHUP.")
+    database: DatabaseFile = _section(DatabaseFile, "The embedded database.")
+    registration: Registration = _section(Registration, "Which VENs may register, and how they poll.")
+    vens: tuple[KnownVen, ...] = _sections(KnownVen, "A VEN that may register whatever the policy.")
+    reports: tuple[WantedReport, ...] = _sections(
+        WantedReport, "Readings to request from every VEN that offers them; without any, none are requested."
+    )
+    handlers: HandlerClasses = _section(HandlerClasses, "Your own handler resources, by service.")
+    limits: Limits = _section(Limits, "What VENs may ask of this server.")
+    api: Api = _section(Api, "The operator's API: plain HTTP with a token, so keep it on this machine.")
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.state_directory / self.database.path
+
+    @property
+    def token_path(self) -> Path:
+        """The file that holds the API's bearer token."""
+        return self.state_directory / self.api.token_file
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """The configuration in the TOML file ``path``; relative paths in it are relative to that file.
+
+    Raises ConfigError, also for a file that cannot be read.
+    """
+    file = Path(path).absolute()
+    try:
+        content = file.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: is not UTF-8 (byte {error.start + 1})"]) from error
+    return parse(content, file.parent)
+
+
+def parse(text: str, base: Path) -> Config:
+    """The configuration in a TOML document; relative paths in it are relative to ``base``.
+
+    Raises ConfigError with every mistake at once; of TOML's own syntax, with the first.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax(str(error), text)]) from None
+    mistakes = list(_contradictions(raw))
+    try:
+        config: Config = _converter.structure(raw, Config)
+    except ClassValidationError as error:
+        mistakes = [*_mistakes(error), *mistakes]
+    if mistakes:
+        raise ConfigError(mistakes)
+    tls = attrs.evolve(
+        config.tls,
+        certificates=tuple(
+            CertificateFiles(certificate=base / files.certificate, key=base / files.key)
+            for files in config.tls.certificates
+        ),
+        ca=tuple(base / file for file in config.tls.ca),
+    )
+    return attrs.evolve(config, state_directory=base / config.state_directory, tls=tls)
+
+
+def _syntax(message: str, text: str) -> str:
+    """tomllib's message, with the place in front as everywhere, and as a line where it says "the end"."""
+    what, _, place = message.removesuffix(")").rpartition(" (at ")
+    if place == "end of document":
+        place = f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"
+    return f"{place}: {what}"
+
+
+def _mistakes(error: Exception, place: str = "") -> Iterator[str]:
+    """One line for each leaf of what cattrs raised."""
+    if isinstance(error, ClassValidationError):
+        inside, beside = error.group_exceptions()
+        for inner, note in inside:
+            yield from _mistakes(inner, _below(place, note.name))
+        for inner in beside:
+            yield from _mistakes(inner, place)
+    elif isinstance(error, IterableValidationError):
+        elements, beside = error.group_exceptions()
+        for inner in beside:
+            yield from _mistakes(inner, place)
+        for inner, at in elements:
+            yield from _mistakes(inner, f"{place}[{at.index}]")
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl)]
+        for name in sorted(error.extra_fields):
+            hint = _did_you_mean(name, known) or f" (known here: {', '.join(known)})"
+            yield f"{_below(place, name)}: unknown key{hint}"
+    elif isinstance(error, KeyError):
+        yield f"{place}: is missing"
+    else:
+        yield f"{place}: {error}"
+
+
+def _below(place: str, name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]+", name):
+        name = json.dumps(name)
+    return f"{place}.{name}" if place else name
+
+
+def _did_you_mean(name: object, known: Sequence[str]) -> str:
+    by_lower_case = {choice.lower(): choice for choice in known}
+    near = get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=0.75)
+    return f" (did you mean {by_lower_case[near[0]]}?)" if near else ""
+
+
+def _contradictions(raw: dict[str, Any]) -> Iterator[str]:
+    """What no single key can know; looked up in the document, so that other mistakes do not hide it."""
+    tls = raw.get("tls", {})
+    for name, what in (("certificates", "this server's certificates"), ("ca", "the authorities of the VENs")):
+        if isinstance(tls, dict) and tls.get(name, []) == []:
+            yield f"tls.{name}: is missing: the files of {what}"
+    owners: dict[tuple[str, str], str] = {}
+    for place, identity in _identities(raw.get("vens")):
+        owner = owners.setdefault(identity, place)
+        if owner != place:
+            yield f"{place}: the same as {owner}"
+
+
+def _identities(vens: object) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Place and value of all that may stand only once among the VENs."""
+    for index, ven in enumerate(vens if isinstance(vens, list) else ()):
+        if not isinstance(ven, dict):
+            continue
+        if isinstance(ven_id := ven.get("ven_id"), str):
+            yield f"vens[{index}].ven_id", ("ven_id", ven_id)
+        fingerprints = ven.get("fingerprints")
+        for number, raw in enumerate(fingerprints if isinstance(fingerprints, list) else ()):
+            with suppress(ValueError):
+                # The short form is the end of the whole one: 10 bytes, 29 characters.
+                yield f"vens[{index}].fingerprints[{number}]", ("fingerprint", _fingerprint(raw)[-29:])
+
+
+# --- the commented example ------------------------------------------------------------------------
+
+
+def example() -> str:
+    """The file that ``oadrvtn init`` writes: every key with its default and what it is for.
+
+    A line that starts with ``#`` and no space is a key that is not set; without its ``#`` it is valid.
+    """
+    head = (
+        "# The configuration of oadrvtn.  Paths are relative to this file.  Durations are seconds or texts",
+        '# such as "10s", "5m", "1h", "1d"; sizes are bytes or texts such as "256kB", "8MB".',
+        "# Keys in comments (#key = ...) are not set; those with values carry their defaults.",
+        "",
+    )
+    return "\n".join((*head, *_example_of(Config))) + "\n"
+
+
+def _example_of(cls: type, heading: str = "", off: str = "") -> Iterator[str]:
+    keys = attrs.fields(cls)
+    for key in keys:
+        if "table" not in key.metadata:
+            unset = "#" if key.default is None else off
+            yield from (f"# {line}" for line in key.metadata["teaches"].split("\n"))
+            yield f"{unset}{key.name} = {_toml(key.metadata['example'] or key.default)}"
+    for key in keys:
+        if "table" in key.metadata:
+            path, many = _below(heading, key.name), "many" in key.metadata
+            yield from ("", f"# {key.metadata['teaches']}", f"#[[{path}]]" if many else f"[{path}]")
+            yield from _example_of(key.metadata["table"], path, "#" if many else "")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+    if isinstance(value, list) and len(value) > 1:
+        return "".join(("[\n", *(f"  {_toml(item)},\n" for item in value), "]"))
+    if isinstance(value, list):
+        return f"[{_toml(value[0])}]"
+    return json.dumps(value)

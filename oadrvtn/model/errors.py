@@ -1,0 +1,94 @@
+"""Everything that can be refused: one family of errors, a response code and a text that may leave the house."""
+
+from __future__ import annotations
+
+
+class VtnError(Exception):
+    """A message or an operator's wish that cannot be served, told in the protocol's terms.
+
+    The text is sent to the peer as ``responseDescription`` (or, on the operator's API, as the
+    ``detail`` of a problem document), so it names the place and the reason and nothing that the peer
+    may not know.  Do not use it for faults of our own (a bug, a full disk): let those fly, the chain
+    answers 500 with an incident id and logs them.
+
+    ``response_code`` is the application response code of OpenADR 2.0b (three digits).
+    """
+
+    response_code = "500"
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description)
+        self.description = description
+
+
+class OutOfSequence(VtnError):
+    """An outdated modification number (rules 5 and 58).  Not for an unknown event: InvalidID."""
+
+    response_code = "450"
+
+
+class NotAllowed(VtnError):
+    """A valid operation that the present state forbids.  Not for a party without rights: NotRegistered."""
+
+    response_code = "451"
+
+
+class InvalidID(VtnError):
+    """An ID that was never issued or belongs to somebody else (rules 21 and 304)."""
+
+    response_code = "452"
+
+
+class NotRecognized(VtnError):
+    """Well-formed XML that is no oadrPayload with a message of the schema."""
+
+    response_code = "453"
+
+
+class InvalidData(VtnError):
+    """A known message, or a wish of the operator, with a value or an element that is not valid."""
+
+    response_code = "454"
+
+
+class ComplianceError(VtnError):
+    """A broken rule without a closer code, such as a message on the wrong endpoint."""
+
+    response_code = "459"
+
+
+class SignalNotSupported(VtnError):
+    """A signal that the receiver cannot act on."""
+
+    response_code = "460"
+
+
+class ReportNotSupported(VtnError):
+    """A report that cannot be produced.  Not for an unknown reportSpecifierID or rID: InvalidID."""
+
+    response_code = "461"
+
+
+class TargetMismatch(VtnError):
+    """A target that does not belong to the VEN which names it."""
+
+    response_code = "462"
+
+
+class NotRegistered(VtnError):
+    """The peer is not registered, not known, or speaks for another VEN."""
+
+    response_code = "463"
+
+
+class DeploymentError(VtnError):
+    """Something that this VTN is not set up for, such as a transport that it does not offer."""
+
+    response_code = "469"
+
+
+class Unreadable(Exception):
+    """Bytes that are no document we parse: not well-formed, a doctype, another encoding than UTF-8.
+
+    The peer gets HTTP 400 with this text: there is no message that an application error could answer.
+    """

@@ -1,0 +1,1 @@
+"""Who speaks, and is it true: fingerprints, certificates and TLS."""

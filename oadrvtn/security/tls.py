@@ -1,0 +1,289 @@
+"""Mutual TLS: the VTN's side of every connection, and the side of a client that shows a certificate."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
+from oadrvtn.security.certificates import (
+    CertificateFileError,
+    Credential,
+    is_authority,
+    load_certificates,
+    printable,
+)
+
+log = Logger()
+
+# TLS 1.2, best first (TLS 1.3 has suites of its own, all good).
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA256",  # one of the two that OpenADR 2.0b names
+    "ECDHE-RSA-AES128-SHA256",
+)
+AES128_SHA256 = "AES128-SHA256"  # the other one: no forward secrecy, so it can be switched off
+
+VERIFY_DEPTH = 9  # longest chain that a peer may make us verify
+REASONS = 64  # kinds of refusal that are counted apart
+
+
+@attrs.frozen
+class ServerTls:
+    """What a TLS server shows and whom it trusts.
+
+    ``credentials``: one or two, with keys of different kinds (EC and RSA): OpenSSL picks by what the
+    client can do.  ``authorities``: CA certificates.  Roots are the anchors of trust.  Intermediates
+    complete the chain of a VEN that sends its leaf only; one whose root is not among them makes every
+    listed certificate an anchor, because the operator evidently wants to trust just that one.
+    """
+
+    credentials: tuple[Credential, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    authorities: tuple[x509.Certificate, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    allow_aes128_sha256: bool = True
+
+    @classmethod
+    def load(
+        cls,
+        certificates: Iterable[tuple[str | Path, str | Path]],
+        authorities: Iterable[str | Path],
+        *,
+        allow_aes128_sha256: bool = True,
+    ) -> ServerTls:
+        """Read pairs of (certificate file, key file) and the CA files.  Raises CertificateFileError."""
+        return cls(
+            tuple(Credential.load(*pair) for pair in certificates),
+            tuple(certificate for path in authorities for certificate in _load_authorities(path)),
+            allow_aes128_sha256,
+        )
+
+
+def _load_authorities(path: str | Path) -> list[x509.Certificate]:
+    certificates = load_certificates(path)
+    for certificate in certificates:
+        if not is_authority(certificate):
+            subject = printable(certificate.subject.rfc4514_string())
+            raise CertificateFileError(path, f"{subject} is not the certificate of a CA")
+    return certificates
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class TlsServer:
+    """Makes the server's TLS connections: ``TLSMemoryBIOFactory(TlsServer(read), False, site)``.
+
+    TLS 1.2 and 1.3; the client must show a certificate that one of the authorities vouches for;
+    HTTP/1.1 is the only protocol offered.  Sessions are never resumed, so every connection shows its
+    certificate again.
+
+    ``read`` gets the settings, now and at each ``reload``; for files that is
+    ``partial(ServerTls.load, pairs, ca_files)``.  What it raises flies out of the constructor.
+
+    ``refused`` counts refused handshakes by reason, for the metrics.
+    """
+
+    def __init__(self, read: Callable[[], ServerTls]) -> None:
+        self.refused: Counter[str] = Counter()
+        self._read = read
+        self._context = _server_context(read())
+
+    def reload(self) -> None:
+        """Use what ``read`` gives now for new connections; running ones stay as they are.
+
+        If that cannot be used the old settings stay, and the CertificateFileError is logged and raised.
+        """
+        try:
+            self._context = _server_context(self._read())
+        except CertificateFileError as error:
+            log.error("TLS goes on with the old certificates: {error}", error=error)
+            raise
+        log.info("TLS certificates and CA files were read again")
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)
+
+
+class _ServerConnection(SSL.Connection):
+    """A connection that tells why its handshake was refused, by either side."""
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        protocol: weakref.ref[TLSMemoryBIOProtocol],
+        refused: Counter[str],
+    ) -> None:
+        super().__init__(context, None)
+        self._protocol = protocol
+        self._refused = refused
+        self._told = False
+        self.fault: tuple[str, int, str] | None = None  # reason, depth, subject: what the verifier found
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except SSL.WantReadError:
+            raise
+        except SSL.Error as error:
+            if not self._told:  # Twisted asks again when more bytes come before the socket is closed
+                self._told = True
+                self._tell(error)
+            raise
+
+    def _tell(self, error: SSL.Error) -> None:
+        reason, depth, subject = self.fault or (_reason(error), None, None)
+        counted = reason if reason in self._refused or len(self._refused) < REASONS else "other"
+        self._refused[counted] += 1
+        protocol = self._protocol()
+        peer = protocol.transport.getPeer() if protocol and protocol.transport else None
+        log.warn(
+            "TLS handshake refused: {reason} (peer {peer}, depth {depth}, subject {subject})",
+            reason=reason,
+            peer=getattr(peer, "host", peer),
+            depth=depth,
+            subject=subject,
+        )
+
+
+def _reason(error: SSL.Error) -> str:
+    """OpenSSL's own words, such as "peer did not return a certificate" or "no shared cipher"."""
+    match error.args:
+        case [[*_, (_, _, str(reason))]]:
+            return reason
+    return str(error) or type(error).__name__
+
+
+_VERIFICATION = {
+    code: name.removeprefix("ERR_").replace("_", " ").lower()
+    for name, code in vars(SSL.X509VerificationCodes).items()
+    if name.startswith("ERR_")
+}
+
+
+def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    """Go by OpenSSL's verdict; keep what a log needs if it is bad.  Nothing may be raised in here."""
+    assert isinstance(connection, _ServerConnection)
+    try:
+        # What cryptography cannot read nobody above could identify.
+        subject = printable(certificate.to_cryptography().subject.rfc4514_string())[:300]
+    except Exception:
+        connection.fault = ("unreadable certificate", depth, "unreadable")
+        return False
+    if not ok:
+        connection.fault = (_VERIFICATION.get(error, f"verification error {error}"), depth, subject)
+    return bool(ok)
+
+
+def _http_1_1(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+    # On HTTP/2 a request's transport is None, and with it the certificate.
+    return b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _server_context(tls: ServerTls) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(
+        SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
+    )
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # thousands of idle keep-alive connections
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_alpn_select_callback(_http_1_1)
+    _show(context, tls.credentials)
+    _trust(context, tls.authorities)
+    ciphers = CIPHERS + (AES128_SHA256,) * tls.allow_aes128_sha256
+    context.set_cipher_list(":".join(ciphers).encode())
+    return context
+
+
+def _show(context: SSL.Context, credentials: Sequence[Credential]) -> None:
+    kinds = set()
+    for credential in credentials:
+        kind = type(credential.key)
+        if kind in kinds:
+            raise CertificateFileError(
+                credential.source, "a second certificate with the same kind of key: one EC and one RSA fit"
+            )
+        kinds.add(kind)
+        try:
+            # OpenSSL keeps a chain for each certificate only when it reads it from a file:
+            # add_extra_chain_cert would send the intermediates of both with either.
+            with tempfile.NamedTemporaryFile() as chain:
+                chain.write(credential.chain_pem)
+                chain.flush()
+                context.use_certificate_chain_file(chain.name)
+            context.use_privatekey(credential.key)
+            context.check_privatekey()
+        except SSL.Error as error:
+            raise CertificateFileError(credential.source, f"TLS refuses it: {_reason(error)}") from error
+
+
+def _trust(context: SSL.Context, authorities: Sequence[x509.Certificate]) -> None:
+    store = context.get_cert_store()
+    assert store is not None
+    for authority in authorities:
+        store.add_cert(crypto.X509.from_cryptography(authority))
+        context.add_client_ca(authority)  # some clients choose their certificate by these names
+    subjects = {authority.subject for authority in authorities}
+    if any(authority.issuer not in subjects for authority in authorities):
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
+    context.set_verify_depth(VERIFY_DEPTH)
+
+
+@implementer(IPolicyForHTTPS)
+class _ClientPolicy:
+    def __init__(
+        self, credential: Credential | None, authorities: Sequence[x509.Certificate], options: dict[str, Any]
+    ) -> None:
+        self._trust_root = trustRootFromCertificates(
+            [Certificate.loadPEM(authority.public_bytes(Encoding.PEM)) for authority in authorities]
+        )
+        self._options = options
+        if credential:
+            self._options |= {
+                "certificate": credential.certificate,
+                "privateKey": credential.key,
+                "extraCertChain": credential.chain,
+            }
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        return optionsForClientTLS(
+            hostname.decode("ascii"), self._trust_root, extraCertificateOptions=dict(self._options)
+        )
+
+
+def client_policy(
+    credential: Credential | None, authorities: Sequence[x509.Certificate], **options: Any
+) -> IPolicyForHTTPS:
+    """For ``twisted.web.client.Agent`` and treq: show this certificate, and want a server that one of
+    these roots vouches for and whose certificate names the host that was asked for.
+
+    ``options`` are those of ``twisted.internet.ssl.CertificateOptions``, such as
+    ``lowerMaximumSecurityTo`` and ``acceptableCiphers``.
+    """
+    return _ClientPolicy(credential, authorities, options)
+
+
+def peer_certificate(transport: Any) -> bytes | None:
+    """The DER of the certificate that the other side of a Twisted transport showed; None without TLS
+    or without a certificate, and None for the missing transport of a request on HTTP/2."""
+    get = getattr(transport, "getPeerCertificate", None)
+    certificate = get() if get else None
+    return certificate.to_cryptography().public_bytes(Encoding.DER) if certificate else None

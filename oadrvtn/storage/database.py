@@ -1,0 +1,296 @@
+"""The database: whole functions run in one transaction each, on a thread of their own, one writer at a time.
+
+``run`` is for functions that write: ``function(txn, *args) -> (reply, changes)``.  The writer takes all
+that waits into one COMMIT, with a SAVEPOINT around each where there are several; only after the COMMIT are
+the changes published and the Deferreds fired, so what is acknowledged is on disk.  ``read`` is for
+functions that only look: ``function(txn, *args) -> reply``.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import alembic.command
+import attrs
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DatabaseError as SqlError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .tables import house
+
+T = TypeVar("T")
+Txn = Connection
+"""What a rule or a query is given: a connection within a transaction."""
+
+log = Logger()
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BATCH = 200
+_TRIES = 5
+_QUICK_CHECK_SECONDS = 5.0
+_STOP = None
+
+
+class DatabaseError(Exception):
+    """A database that cannot be opened or used, with the reason, for the operator."""
+
+
+@attrs.define(eq=False)
+class _Job:
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    deferred: Deferred[Any] = attrs.field(factory=Deferred)
+
+    def run(self, txn: Txn) -> Any:
+        return self.function(txn, *self.arguments)
+
+
+class Database:
+    """A SQLite file (WAL), or ``path=None`` for one in memory.
+
+    With a ``reactor`` the functions run on threads; without one they run inline, at once, which is what
+    unit tests want.  ``publish`` is called with the changes of each committed function.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        reactor: IReactorFromThreads | None = None,
+        synchronous: str = "FULL",
+        publish: Callable[[Any], None] = lambda changes: None,
+    ) -> None:
+        self._path = path
+        self._reactor = reactor
+        self._synchronous = synchronous
+        self.publish = publish
+        self._writing: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._engine = self._make_engine("IMMEDIATE")
+        self._readers = self._make_engine("DEFERRED") if path else self._engine
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bring the schema up to date, look for damage after an unclean stop, and start the threads.
+
+        Blocks for as long as that takes.  Raises DatabaseError.
+        """
+        try:
+            if self._path:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._engine.connect() as connection:
+                self._migrate(connection)
+                self._check(connection)
+        except (SqlError, sqlite3.Error, OSError) as error:
+            raise DatabaseError(f"{self._path}: {getattr(error, 'orig', None) or error}") from error
+        if self._reactor:
+            loops = [(self._write_loop, "writer"), (self._read_loop, "reader 1"), (self._read_loop, "reader 2")]
+            for loop, name in loops:
+                thread = threading.Thread(target=loop, name=f"oadrvtn database {name}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Finish what was asked before, mark the stop as a clean one, and close.  Blocks."""
+        self._writing.put(_STOP)
+        for _ in self._threads[1:]:
+            self._reading.put(_STOP)
+        for thread in self._threads:
+            thread.join()
+        with self._engine.connect() as connection, connection.begin():
+            self._mark(connection, "clean")
+        self._readers.dispose()
+        self._engine.dispose()
+
+    def _make_engine(self, begin: str) -> Engine:
+        engine = create_engine(
+            f"sqlite:///{self._path}" if self._path else "sqlite://",
+            poolclass=StaticPool if self._path is None else None,
+            connect_args={"check_same_thread": False, "timeout": 10},
+        )
+
+        @event.listens_for(engine, "connect")
+        def connected(connection: sqlite3.Connection, record: object) -> None:
+            connection.isolation_level = None  # BEGIN is ours: pysqlite's own would come too late for reads
+            for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def began(connection: Connection) -> None:
+            connection.exec_driver_sql(f"BEGIN {begin}")
+
+        return engine
+
+    def _migrate(self, connection: Connection) -> None:
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        newest = ScriptDirectory.from_config(config)
+        with connection.begin():
+            if connection.dialect.has_table(connection, "alembic_version"):
+                present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+                known = {script.revision for script in newest.walk_revisions()}
+                if present is not None and present not in known:
+                    raise DatabaseError(
+                        f"{self._path}: was made by a newer oadrvtn (schema {present}); "
+                        f"this one knows schemas up to {newest.get_current_head()}"
+                    )
+            alembic.command.upgrade(config, "head")
+
+    def _check(self, connection: Connection) -> None:
+        with connection.begin():
+            left = connection.execute(select(house.c.value).where(house.c.key == "stop")).scalar()
+            self._mark(connection, "running")
+        if left != "running":
+            return
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        timer = threading.Timer(_QUICK_CHECK_SECONDS, driver.interrupt)
+        timer.start()
+        try:
+            found = [row[0] for row in driver.execute("PRAGMA quick_check(10)")]
+        except sqlite3.OperationalError:
+            log.warn(
+                "the last stop was not a clean one; the check of {path} was cut after {seconds:g} s and found nothing",
+                path=self._path, seconds=_QUICK_CHECK_SECONDS,
+            )  # fmt: skip
+            return
+        finally:
+            timer.cancel()
+        if found != ["ok"]:
+            raise DatabaseError(f"{self._path}: is damaged: {'; '.join(found)}")
+        log.info("the last stop was not a clean one; {path} was checked and is sound", path=self._path)
+
+    def _mark(self, connection: Connection, value: str) -> None:
+        connection.execute(house.delete().where(house.c.key == "stop"))
+        connection.execute(house.insert().values(key="stop", value=value))
+
+    # --- work -------------------------------------------------------------------------------------
+
+    def run(self, name: str, rule: Callable[..., tuple[T, Any]], *arguments: Any) -> Deferred[T]:
+        """Run a writing function in one transaction; its reply comes after the COMMIT and the publishing.
+
+        ``name`` says in logs what was done.  The function runs again from the start when the database was
+        busy, so it must not have effects of its own.
+        """
+        job = _Job(name, rule, arguments)
+        if self._reactor is None:
+            self._settle(self._write([job]))
+        else:
+            self._writing.put(job)
+        return job.deferred
+
+    def read(self, name: str, query: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        """Run a function that only reads."""
+        job = _Job(name, query, arguments)
+        if self._reactor is None:
+            self._settle_read(job, self._look(self._readers, job))
+        else:
+            self._reading.put(job)
+        return job.deferred
+
+    def _write_loop(self) -> None:
+        assert self._reactor is not None
+        while (job := self._writing.get()) is not _STOP:
+            jobs = [job]
+            stopping = False
+            while len(jobs) < _BATCH:
+                try:
+                    more = self._writing.get_nowait()
+                except queue.Empty:
+                    break
+                if more is _STOP:
+                    stopping = True
+                    break
+                jobs.append(more)
+            self._reactor.callFromThread(self._settle, self._write(jobs))
+            if stopping:
+                return
+
+    def _read_loop(self) -> None:
+        assert self._reactor is not None
+        with self._readers.connect() as connection:
+            while (job := self._reading.get()) is not _STOP:
+                self._reactor.callFromThread(self._settle_read, job, self._look(connection, job))
+
+    def _write(self, jobs: list[_Job]) -> list[tuple[_Job, Any]]:
+        """Run the jobs in one transaction; each with its (reply, changes) or its Failure."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self._engine.connect() as connection, connection.begin():
+                    return [(job, self._write_one(connection, job, alone=len(jobs) == 1)) for job in jobs]
+            except _Undo as undo:
+                return [(jobs[0], undo.failure)]
+            except OperationalError as error:
+                if attempt == _TRIES or "locked" not in str(error.orig):
+                    failure = Failure()
+                    return [(job, failure) for job in jobs]
+                log.debug("{names} met a busy database, once more", names=[job.name for job in jobs])
+            except Exception:
+                failure = Failure()
+                return [(job, failure) for job in jobs]
+        raise AssertionError("the last attempt returns")
+
+    def _write_one(self, connection: Connection, job: _Job, alone: bool) -> Any:
+        if alone:
+            try:
+                return job.run(connection)
+            except OperationalError:
+                raise
+            except Exception:
+                raise _Undo(Failure()) from None
+        # The driver's own SAVEPOINT: SQLAlchemy's costs more than a transaction.
+        connection.exec_driver_sql("SAVEPOINT job")
+        try:
+            result = job.run(connection)
+        except OperationalError:
+            raise
+        except Exception:
+            connection.exec_driver_sql("ROLLBACK TO job")
+            result = Failure()
+        connection.exec_driver_sql("RELEASE job")
+        return result
+
+    def _look(self, source: Engine | Connection, job: _Job) -> Any:
+        try:
+            if isinstance(source, Engine):
+                with source.connect() as connection, connection.begin():
+                    return job.run(connection)
+            with source.begin():
+                return job.run(source)
+        except Exception:
+            return Failure()
+
+    def _settle(self, outcomes: list[tuple[_Job, Any]]) -> None:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Failure):
+                job.deferred.errback(outcome)
+                continue
+            reply, changes = outcome
+            self.publish(changes)
+            job.deferred.callback(reply)
+
+    def _settle_read(self, job: _Job, outcome: Any) -> None:
+        (job.deferred.errback if isinstance(outcome, Failure) else job.deferred.callback)(outcome)
+
+
+class _Undo(Exception):
+    """Carries a job's own failure out of the transaction, which is thereby rolled back."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure

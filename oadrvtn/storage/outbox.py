@@ -1,0 +1,109 @@
+"""What the VTN wants to tell a VEN: entries from queued to closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import attrs
+from sqlalchemy import and_, bindparam, insert, select, update
+
+from .database import Txn
+from .tables import outbox
+
+OPEN = ("queued", "offered")
+"""The states of an entry that still has to be told; done, refused, superseded and given_up are closed."""
+
+
+@attrs.frozen
+class Entry:
+    """An entry.  ``reference`` is the report request or registration it is about; ``operator``: a person asked."""
+
+    id: int
+    ven_id: str
+    epoch: int
+    kind: str
+    request_id: str
+    reference: str | None
+    operator: bool
+    document: bytes
+    state: str
+    offers: int
+    queued_at: datetime
+    last_offered: datetime | None
+    closed_at: datetime | None
+    response_code: str | None
+    response_description: str | None
+
+
+_ENTRY = select(*(outbox.c[field.name] for field in attrs.fields(Entry)))
+_OPEN = (
+    _ENTRY.where(outbox.c.ven_id == bindparam("ven_id"), outbox.c.state.in_(OPEN))
+    .order_by((outbox.c.kind == "register_report").desc(), outbox.c.id)
+)  # fmt: skip
+
+
+def put(txn: Txn, **values: Any) -> int:
+    """A new entry; its id."""
+    return txn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one()
+
+
+def pending(txn: Txn, ven_id: str) -> list[Entry]:
+    """A VEN's open entries, in the order in which they are first told: register_report, then by age."""
+    return [Entry(*row) for row in txn.execute(_OPEN, {"ven_id": ven_id})]
+
+
+def history(txn: Txn, ven_id: str, most: int) -> list[Entry]:
+    """A VEN's entries, the newest first."""
+    query = _ENTRY.where(outbox.c.ven_id == ven_id).order_by(outbox.c.id.desc()).limit(most)
+    return [Entry(*row) for row in txn.execute(query)]
+
+
+def issued(txn: Txn, ven_id: str, kind: str, request_id: str) -> list[Entry]:
+    """Entries of a kind, open or closed, that went out under this requestID."""
+    query = _ENTRY.where(outbox.c.ven_id == ven_id, outbox.c.kind == kind, outbox.c.request_id == request_id)
+    return [Entry(*row) for row in txn.execute(query)]
+
+
+def referring(txn: Txn, ven_id: str, kind: str, references: Iterable[str]) -> list[Entry]:
+    """Open entries of a kind about these references."""
+    query = _ENTRY.where(
+        outbox.c.ven_id == ven_id,
+        outbox.c.kind == kind,
+        outbox.c.state.in_(OPEN),
+        outbox.c.reference.in_(list(references)),
+    )
+    return [Entry(*row) for row in txn.execute(query)]
+
+
+def close(
+    txn: Txn, ids: Iterable[int], state: str, now: datetime, code: str | None = None, text: str | None = None
+) -> None:
+    """Close entries that are open, in this state, with what the VEN answered."""
+    txn.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(list(ids)), outbox.c.state.in_(OPEN))
+        .values(state=state, closed_at=now, response_code=code, response_description=text)
+    )
+
+
+def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None = None) -> None:
+    """Close what is open of a VEN's entries, of all kinds or these, because something newer takes its place."""
+    statement = update(outbox).where(outbox.c.ven_id == ven_id, outbox.c.state.in_(OPEN))
+    if kinds is not None:
+        statement = statement.where(outbox.c.kind.in_(list(kinds)))
+    txn.execute(statement.values(state="superseded", closed_at=now))
+
+
+_OFFERED = (
+    update(outbox)
+    .where(and_(outbox.c.id == bindparam("entry"), outbox.c.state.in_(OPEN)))
+    .values(state="offered", offers=outbox.c.offers + bindparam("count"), last_offered=bindparam("at"))
+)
+
+
+def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
+    """Add what was sent: ``{"entry": id, "count", "at"}`` each."""
+    if offers:
+        txn.execute(_OFFERED, offers)

@@ -1,0 +1,276 @@
+"""The tables.  Instants are whole microseconds since 1970 in UTC, messages are kept as canonical XML."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(instant: datetime) -> int:
+    """An aware datetime as the tables keep it."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(stored: int) -> datetime:
+    """The inverse of ``microseconds``."""
+    return _EPOCH + timedelta(microseconds=stored)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant: aware datetimes in Python, microseconds in the database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        """To the database."""
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        """From the database."""
+        return None if value is None else instant(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _ven_id(primary_key: bool = False) -> Column[str]:
+    return Column(
+        "ven_id", String, ForeignKey("vens.ven_id", ondelete="CASCADE"), primary_key=primary_key, nullable=False
+    )
+
+
+# A VEN and its registration; without a registration_id it is known, but not registered.
+vens = Table(
+    "vens",
+    metadata,
+    Column("ven_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("registration_id", String, unique=True),
+    Column("registered_at", Instant),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("ven_name", String),
+    Column("profile_name", String),
+    Column("transport_name", String),
+    Column("report_only", Boolean, nullable=False, default=False),
+    Column("xml_signature", Boolean, nullable=False, default=False),
+    Column("poll_frequency", Float, nullable=False),
+    Column("online", Boolean, nullable=False, default=False),
+    Column("last_seen", Instant),
+    Index(None, "online", "last_seen"),
+)
+
+# What a VEN's certificate is known by: the last ten bytes of its SHA-256, and the whole once it was seen.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("short", LargeBinary(10), primary_key=True),
+    Column("full", LargeBinary(32)),
+    _ven_id(),
+    Column("added_at", Instant, nullable=False),
+    Index(None, "ven_id"),
+)
+
+# Certificates that asked to be let in, under the policy "approve".
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("full", LargeBinary(32), primary_key=True),
+    Column("subject", String, nullable=False),
+    Column("ven_name", String),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    Index(None, "last_seen"),
+)
+
+# How often a VEN needed which bend.
+bends = Table(
+    "bends",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("bend", String, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False),
+)
+
+# An event; the document is its eiEvent, to which the clock and each VEN's view are applied when it is sent.
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", String, primary_key=True),
+    Column("modification_number", Integer, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("for_everyone", Boolean, nullable=False),
+    Column("market_context", String, nullable=False),
+    Column("dtstart", Instant, nullable=False),
+    Column("gone_at", Instant),
+    Column("response_required", String, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("source", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Index(None, "gone_at"),
+)
+
+# What each VEN was told of each version of an event, and what it said.  ``wants`` is what is still open:
+# "answer", "delivery" (to be sent twice, no answer is due) or "nothing".
+ledger = Table(
+    "ledger",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("event_id", String, ForeignKey("events.event_id", ondelete="CASCADE"), primary_key=True),
+    Column("modification_number", Integer, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("wants", String, nullable=False),
+    Column("withdrawn", Boolean, nullable=False, default=False),
+    Column("queued_at", Instant, nullable=False),
+    Column("offers", Integer, nullable=False, default=0),
+    Column("deliveries", Integer, nullable=False, default=0),
+    Column("first_offered", Instant),
+    Column("last_offered", Instant),
+    Column("answered_at", Instant),
+    Column("opt_type", String),
+    Column("response_code", String),
+    Column("response_description", String),
+    Index(None, "ven_id", "wants"),
+    Index(None, "event_id"),
+)
+
+# Every answer of a VEN to an event that said something new, in the order of their arrival.
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _ven_id(),
+    Column("event_id", String, ForeignKey("events.event_id", ondelete="CASCADE"), nullable=False),
+    Column("modification_number", Integer, nullable=False),
+    Column("opt_type", String, nullable=False),
+    Column("response_code", String, nullable=False),
+    Column("response_description", String),
+    Column("received_at", Instant, nullable=False),
+    Index(None, "ven_id", "event_id"),
+)
+
+# What the VTN wants to tell a VEN, but for events.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _ven_id(),
+    Column("epoch", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("reference", String),
+    Column("operator", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),
+    Column("offers", Integer, nullable=False, default=0),
+    Column("queued_at", Instant, nullable=False),
+    Column("last_offered", Instant),
+    Column("closed_at", Instant),
+    Column("response_code", String),
+    Column("response_description", String),
+    Index(None, "ven_id", "state"),
+    Index(None, "ven_id", "request_id"),
+)
+
+# What a VEN said it can report: each oadrRegisterReport is a version that never changes.
+capabilities = Table(
+    "capabilities",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _ven_id(),
+    Column("received_at", Instant, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index(None, "ven_id"),
+)
+
+# Which reports were asked of a VEN.
+report_requests = Table(
+    "report_requests",
+    metadata,
+    Column("report_request_id", String, primary_key=True),
+    _ven_id(),
+    Column("capability_id", Integer, ForeignKey("capabilities.id", ondelete="SET NULL")),
+    Column("report_specifier_id", String, nullable=False),
+    Column("report_name", String),
+    Column("one_shot", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("response_code", String),
+    Column("response_description", String),
+    Index(None, "ven_id", "state"),
+)
+
+# The data.  ``value`` is NULL for a missing one (NaN, INF) and for a ``payload`` that is no number:
+# JSON of a resource's status, or the XML of a Green Button feed.
+readings = Table(
+    "readings",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("report_request_id", String, primary_key=True),
+    Column("r_id", String, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("seconds", Float),
+    Column("value", Float),
+    Column("payload", String),
+    Column("data_quality", String),
+    Column("confidence", Integer),
+    Column("accuracy", Float),
+    Column("received_at", Instant, nullable=False),
+    Column("previous_value", Float),
+    Column("previous_payload", String),
+    Column("previous_received_at", Instant),
+    Index(None, "ven_id", "start"),
+    sqlite_with_rowid=False,
+)
+
+# Opts that a VEN made by oadrCreateOpt: a schedule, or a word on one event.
+opts = Table(
+    "opts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _ven_id(),
+    Column("opt_id", String, nullable=False),
+    Column("event_id", String, ForeignKey("events.event_id", ondelete="CASCADE")),
+    Column("opt_type", String, nullable=False),
+    Column("whole_ven", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("cancelled_at", Instant),
+    UniqueConstraint("ven_id", "opt_id"),
+    Index(None, "ven_id", "event_id"),
+)
+
+# What is known of the database itself: whether the last process left it in order.
+house = Table("house", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))

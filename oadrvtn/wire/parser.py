@@ -1,0 +1,37 @@
+"""Bytes to tree: one hardened parser, which reads UTF-8 without a doctype and nothing else."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from ..model.errors import Unreadable
+
+_PARSER = etree.XMLParser(
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    huge_tree=False,
+    remove_comments=True,
+    remove_pis=True,
+    decompress=False,
+)
+_ENCODINGS = frozenset({None, "UTF-8", "UTF8", "US-ASCII", "ASCII"})
+
+
+def parse(data: bytes) -> etree._Element:
+    """The root of the document in ``data``, without comments and processing instructions.
+
+    Raises Unreadable for what is not well-formed, has a doctype (and so any entity), is not UTF-8, or is
+    deeper than 256 elements.  Size is the caller's to limit, before.
+    """
+    try:
+        root = etree.fromstring(data, _PARSER)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise Unreadable(f"not well-formed XML: {error}") from None
+    info = root.getroottree().docinfo
+    if info.doctype:
+        raise Unreadable("a document type declaration is not accepted")
+    if (info.encoding and info.encoding.upper()) not in _ENCODINGS:
+        raise Unreadable(f"the encoding must be UTF-8, not {info.encoding}")
+    return root

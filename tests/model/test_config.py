@@ -1,0 +1,394 @@
+"""The configuration: what it takes, what it refuses and how it says so, and the example made from it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from oadrvtn.model import config
+from oadrvtn.model.config import (
+    TLS,
+    Api,
+    BodyLimits,
+    CertificateFiles,
+    Config,
+    ConfigError,
+    KnownVen,
+    Limits,
+    Listen,
+    Registration,
+    example,
+    load,
+    parse,
+)
+
+BASE = Path("/etc/oadrvtn")
+TLS_FILES = """
+[tls]
+certificates = [{certificate = "ec.crt", key = "ec.key"}]
+ca = ["ca.crt"]
+"""
+SHORT = "AA:BB:CC:DD:EE:FF:00:11:22:33"
+WHOLE = ":".join(["5C"] * 22) + ":" + SHORT
+
+
+def mistakes_of(text: str, tls: str = TLS_FILES) -> list[str]:
+    try:
+        parse(text + tls, BASE)
+    except ConfigError as error:
+        return error.mistakes
+    return []
+
+
+def ven(ven_id: str, *fingerprints: str) -> str:
+    return f"[[vens]]\nven_id = {ven_id!r}\nfingerprints = {list(fingerprints)}\n"
+
+
+class ReadingTests(SynchronousTestCase):
+    def test_what_is_left_out_has_the_defaults(self) -> None:
+        found = parse(TLS_FILES, BASE)
+        tls = TLS(
+            certificates=(CertificateFiles(certificate=BASE / "ec.crt", key=BASE / "ec.key"),),
+            ca=(BASE / "ca.crt",),
+        )
+        self.assertEqual(found, Config(tls=tls, state_directory=BASE / "state"))
+
+    def test_everything_that_is_written_arrives(self) -> None:
+        found = parse(
+            f"""
+            vtn_id = "north"
+            state_directory = "/var/lib/oadrvtn"
+            {TLS_FILES}
+            allow_aes128_sha256 = false
+            [listen]
+            host = "10.0.0.1"
+            port = 443
+            path_prefix = "/north/2"
+            [registration]
+            policy = "approve"
+            poll_frequency = "1.5m"
+            unregistered_poll = "reregister"
+            [[vens]]
+            ven_id = "ven-1"
+            fingerprints = ["{SHORT.replace(":", "").lower()}", "{WHOLE.replace(":AA:", ":AB:")}"]
+            [[reports]]
+            report_name = "TELEMETRY_USAGE"
+            item_base = "powerReal"
+            granularity = 0
+            [handlers]
+            EiEvent = "utility.dr:MyEvents"
+            [limits]
+            idle_timeout = 90
+            [limits.body]
+            EiReport = "1MB"
+            unknown = 1000
+            [api]
+            token_file = "/run/token"
+            """,
+            BASE,
+        )
+        self.assertEqual((found.vtn_id, found.state_directory), ("north", Path("/var/lib/oadrvtn")))
+        self.assertFalse(found.tls.allow_aes128_sha256)
+        self.assertEqual(found.listen, Listen(host="10.0.0.1", port=443, path_prefix="/north/2"))
+        self.assertEqual(
+            found.registration,
+            Registration(policy="approve", poll_frequency=90.0, unregistered_poll="reregister"),
+        )
+        self.assertEqual(
+            [(v.ven_id, v.name, v.fingerprints) for v in found.vens],
+            [("ven-1", None, (SHORT, WHOLE.replace(":AA:", ":AB:")))],
+        )
+        [report] = found.reports
+        self.assertEqual(
+            (
+                report.report_name,
+                report.item_base,
+                report.r_id,
+                report.granularity,
+                report.report_back_duration,
+            ),
+            ("TELEMETRY_USAGE", "powerReal", None, 0.0, 300.0),
+        )
+        self.assertEqual(found.handlers.EiEvent, "utility.dr:MyEvents")
+        self.assertIsNone(found.handlers.OadrPoll)
+        self.assertEqual(
+            found.limits, Limits(idle_timeout=90, body=BodyLimits(EiReport=1024**2, unknown=1000))
+        )
+        self.assertEqual(found.database_path, Path("/var/lib/oadrvtn/vtn.sqlite"))
+        self.assertEqual(found.token_path, Path("/run/token"))
+
+    def test_durations_are_seconds_and_sizes_bytes_in_either_spelling(self) -> None:
+        for written, seconds in (
+            ("10", 10),
+            ("0.5", 0.5),
+            ('"10s"', 10),
+            ('"5m"', 300),
+            ('"1h"', 3600),
+            ('"1d"', 86400),
+        ):
+            found = parse(f"{TLS_FILES}[limits]\nrequest_timeout = {written}", BASE)
+            self.assertEqual(found.limits.request_timeout, seconds)
+        for written, number in (
+            ("1", 1),
+            ('"2B"', 2),
+            ('"16kB"', 16384),
+            ('"16 KB"', 16384),
+            ('"8MB"', 8 * 1024**2),
+        ):
+            found = parse(f"{TLS_FILES}[limits.body]\nEiReport = {written}", BASE)
+            self.assertEqual(found.limits.body.EiReport, number)
+
+    def test_a_file_is_the_place_that_its_paths_start_from(self) -> None:
+        file = Path(self.mktemp())
+        file.write_text("\N{BOM}" + TLS_FILES, "utf-8")
+        found = load(file)
+        self.assertEqual(found.tls.ca, (file.absolute().parent / "ca.crt",))
+        self.assertTrue(found.database_path.is_absolute())
+
+    def test_a_file_that_cannot_be_read_is_named(self) -> None:
+        self.assertEqual(
+            self.assertRaises(ConfigError, load, "gone.toml").mistakes,
+            ["gone.toml: No such file or directory"],
+        )
+        file = Path(self.mktemp())
+        file.write_bytes(b'vtn_id = "\xff"')
+        self.assertEqual(
+            self.assertRaises(ConfigError, load, file).mistakes, [f"{file}: is not UTF-8 (byte 11)"]
+        )
+
+
+class MistakeTests(SynchronousTestCase):
+    def test_all_are_told_at_once_each_with_its_place(self) -> None:
+        self.assertEqual(
+            mistakes_of(
+                """
+                vtn_id = 5
+                [listen]
+                prot = 443
+                port = 65536
+                path_prefix = "north/"
+                "a key" = 1
+                [database]
+                synchronous = "full"
+                [registration]
+                policy = "aprove"
+                poll_frequency = -1
+                offline_after = true
+                [[vens]]
+                fingerprints = ["xyz"]
+                [[vens]]
+                ven_id = "b"
+                fingerprints = []
+                [reports]
+                [handlers]
+                eievent = "a:B"
+                EiOpt = "a.b.C"
+                [limits]
+                body = 5
+                roster = 0
+                handshake_timeout = "0s"
+                idle_timeout = "5 parsecs"
+                [api]
+                enabled = "yes"
+                host = ""
+                """,
+                tls='[tls]\ncertificates = [{certificate = "ec.crt"}, 5]\nca = []',
+            ),
+            [
+                "vtn_id: 5 is not a text",
+                "listen.port: 65536 is not a port (0 to 65535)",
+                "listen.path_prefix: 'north/' is not a path prefix"
+                ' (such as "/north": a slash before, none at the end)',
+                'listen."a key": unknown key (known here: host, port, path_prefix)',
+                "listen.prot: unknown key (did you mean port?)",
+                "tls.certificates[0].key: is missing",
+                "tls.certificates[1]: 5 is not a table",
+                "database.synchronous: 'full' is none of FULL, NORMAL (did you mean FULL?)",
+                "registration.policy: 'aprove' is none of closed, approve, handler, open"
+                " (did you mean approve?)",
+                "registration.poll_frequency: -1 is not a duration"
+                ' (seconds, or a text such as "10s", "5m", "1h", "1d")',
+                "registration.offline_after: True is not a whole number above zero",
+                "vens[0].ven_id: is missing",
+                "vens[0].fingerprints[0]: 'xyz' is not a certificate fingerprint (10 or 32 bytes in hex)",
+                "vens[1].fingerprints: holds 0 entries instead of 1 to 2",
+                "reports: is one table, not a list of tables: write its heading in [[double brackets]]",
+                "handlers.EiOpt: 'a.b.C' does not name a class (such as \"package.module:Class\")",
+                "handlers.eievent: unknown key (did you mean EiEvent?)",
+                "limits.idle_timeout: '5 parsecs' is not a duration"
+                ' (seconds, or a text such as "10s", "5m", "1h", "1d")',
+                "limits.handshake_timeout: '0s' is not above zero",
+                "limits.roster: 0 is not a whole number above zero",
+                "limits.body: 5 is not a table",
+                "api.enabled: 'yes' is neither true nor false",
+                "api.host: is empty",
+                "tls.ca: is missing: the files of the authorities of the VENs",
+            ],
+        )
+
+    def test_the_error_shows_a_line_for_each(self) -> None:
+        error = self.assertRaises(ConfigError, parse, "vtn_id = ''", BASE)
+        self.assertEqual(
+            str(error),
+            "vtn_id: is empty\n"
+            "tls.certificates: is missing: the files of this server's certificates\n"
+            "tls.ca: is missing: the files of the authorities of the VENs",
+        )
+
+    def test_toml_that_cannot_be_parsed_is_told_with_line_and_column(self) -> None:
+        for text, place in (
+            ("a = 1\nb = = 2", "line 2, column 5: "),
+            ('\nvtn_id = """north\n', "line 3, column 1: "),
+        ):
+            [mistake] = mistakes_of(text, tls="")
+            self.assertTrue(mistake.startswith(place) and len(mistake) > len(place), mistake)
+
+    def test_two_vens_are_never_the_same(self) -> None:
+        self.assertEqual(
+            mistakes_of(ven("a", SHORT) + ven("b", "x") + ven("b", "y") + ven("c", WHOLE.lower())),
+            [
+                "vens[1].fingerprints[0]: 'x' is not a certificate fingerprint (10 or 32 bytes in hex)",
+                "vens[2].fingerprints[0]: 'y' is not a certificate fingerprint (10 or 32 bytes in hex)",
+                "vens[2].ven_id: the same as vens[1].ven_id",
+                "vens[3].fingerprints[0]: the same as vens[0].fingerprints[0]",
+            ],
+        )
+
+    def test_ven_ids_that_differ_in_case_are_two(self) -> None:
+        self.assertEqual(mistakes_of(ven("a", SHORT) + ven("A", "00" * 10)), [])
+
+    def test_a_ven_has_at_most_two_fingerprints(self) -> None:
+        self.assertEqual(
+            mistakes_of(ven("a", "01" * 10, "02" * 10, "03" * 10)),
+            ["vens[0].fingerprints: holds 3 entries instead of 1 to 2"],
+        )
+
+    def test_a_report_is_named_in_the_words_of_the_schema(self) -> None:
+        self.assertEqual(
+            [
+                mistake.partition(" is ")[0]
+                for mistake in mistakes_of(
+                    """
+                    [[reports]]
+                    report_name = "METADATA_TELEMETRY_USAGE"
+                    reading_type = "DirectRead"
+                    report_type = "consumption"
+                    item_base = "kW"
+                    """
+                )
+            ],
+            [
+                "reports[0].report_name: 'METADATA_TELEMETRY_USAGE'",
+                "reports[0].reading_type: 'DirectRead'",
+                "reports[0].report_type: 'consumption'",
+                "reports[0].item_base: 'kW'",
+            ],
+        )
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+            max_leaves=5,
+        ),
+        st.sampled_from(
+            [(), *((f.name,) for f in attrs.fields(Config)), ("vens", 0), ("vens", 0, "fingerprints")]
+        ),
+    )
+    def test_whatever_stands_somewhere_is_taken_or_refused_with_a_place(
+        self, value: Any, place: tuple[Any, ...]
+    ) -> None:
+        document: Any = value
+        for step in reversed(place):
+            document = [document] if step == 0 else {step: document}
+        document = document if isinstance(document, dict) else {"vtn_id": document}
+        # TOML has no null, and the document is what tomllib would have made of a text.
+        self.patch(config.tomllib, "loads", lambda text: document)
+        for mistake in mistakes_of("", tls=""):
+            self.assertRegex(mistake, r"(?s)\A\S.*: .")
+
+
+class ProgramTests(SynchronousTestCase):
+    def test_a_program_needs_to_say_nothing(self) -> None:
+        self.assertEqual(Config().tls.certificates, ())
+        self.assertEqual(Config().database_path, Path("state/vtn.sqlite"))
+
+    def test_what_a_program_gives_goes_through_the_same_readers(self) -> None:
+        known = KnownVen(ven_id="a", fingerprints=(SHORT.replace(":", "").lower(),))
+        self.assertEqual(Config(vens=(known,)).vens[0].fingerprints, (SHORT,))
+        self.assertRaises(ValueError, Listen, port=65536)
+
+    def test_it_cannot_be_changed_but_evolved(self) -> None:
+        start = Config()
+        self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, start, "vtn_id", "x")
+        changed = attrs.evolve(start, api=Api(enabled=False))
+        self.assertEqual((start.api.enabled, changed.api.enabled), (True, False))
+        self.assertEqual(attrs.evolve(changed, api=Api()), start)
+
+
+class ExampleTests(SynchronousTestCase):
+    """What ``oadrvtn init`` writes."""
+
+    def test_it_reads_as_the_defaults(self) -> None:
+        found = parse(example(), BASE)
+        self.assertEqual(attrs.evolve(found, tls=TLS()), Config(state_directory=BASE / "state"))
+        self.assertEqual(
+            found.tls,
+            TLS(
+                certificates=tuple(
+                    CertificateFiles(certificate=BASE / f"certs/vtn-{k}.crt", key=BASE / f"certs/vtn-{k}.key")
+                    for k in ("ec", "rsa")
+                ),
+                ca=(BASE / "certs/ca.crt",),
+            ),
+        )
+
+    def test_what_it_leaves_unset_is_valid_too(self) -> None:
+        found = parse(uncommented(), BASE)
+        self.assertEqual(found.registration.policy, "closed")
+        self.assertEqual([v.ven_id for v in found.vens], ["ven-1"])
+        self.assertEqual([r.report_name for r in found.reports], ["TELEMETRY_USAGE"])
+        self.assertNotIn(None, attrs.astuple(found.handlers))
+
+    def test_it_names_every_key_of_the_schema_and_no_other(self) -> None:
+        self.assertEqual(
+            sorted(keys_of_document(tomllib.loads(uncommented()))), sorted(set(keys_of_schema(Config)))
+        )
+
+    def test_it_explains_every_key_and_fits_a_terminal(self) -> None:
+        lines = example().splitlines()
+        for before, line in pairwise(lines):
+            self.assertLessEqual(len(line), 100)
+            if re.match(r"#?(\w+ = |\[)", line):
+                self.assertRegex(before, r"^# .+\.$")
+
+
+def uncommented() -> str:
+    return re.sub("(?m)^#(?! )", "", example())
+
+
+def keys_of_schema(cls: type, place: str = "") -> Iterator[str]:
+    for field in attrs.fields(cls):
+        yield place + field.name
+        named = re.search(r"[A-Z]\w+", str(field.type))
+        if named and attrs.has(inner := getattr(config, named[0], str)):
+            yield from keys_of_schema(inner, f"{place}{field.name}.")
+
+
+def keys_of_document(document: Any, place: str = "") -> set[str]:
+    if isinstance(document, list):
+        return set().union(*(keys_of_document(item, place) for item in document))
+    if not isinstance(document, dict):
+        return set()
+    return {place + name for name in document}.union(
+        *(keys_of_document(inner, f"{place}{name}.") for name, inner in document.items())
+    )
