@@ -9,7 +9,7 @@ order of the fields is the order of the elements (xs:sequence).  ``wire.codec`` 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import attrs
 
@@ -120,6 +120,15 @@ class Element:
     inner: str | None = None
     """The only child of a message that merely wraps it, ``pyld:eiCreatedEvent`` for one."""
 
+    if TYPE_CHECKING:  # attrs makes it of the table, where mypy cannot see which fields have a default
+        __attrs_attrs__: ClassVar[Any]
+
+        def __init__(self, **values: Any) -> None: ...
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return attrs.evolve(self, **changes)
+
     def __getitem__(self, name: str) -> Any:
         try:
             return getattr(self, name)
@@ -146,9 +155,6 @@ MESSAGES: dict[str, type[Message]] = {}
 _T = TypeVar("_T")
 
 
-@dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(element, child, one_of, attribute, feed)
-)
 def table(tag: str, inner: str | None = None) -> Callable[[type[_T]], type[_T]]:
     """Make a frozen class of the declarations and say which element it is."""
 
@@ -159,9 +165,6 @@ def table(tag: str, inner: str | None = None) -> Callable[[type[_T]], type[_T]]:
     return decorate
 
 
-@dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(element, child, one_of, attribute, feed)
-)
 def message(tag: str, service: str | None, inner: str | None = None) -> Callable[[type[_T]], type[_T]]:
     """Like ``table``, for a message; its ``schema_version`` is written as 2.0b unless said otherwise."""
 

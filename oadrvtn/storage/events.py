@@ -81,7 +81,7 @@ _APPLICABLE = (
     )
 )
 _WANTED = (
-    select(ledger.c.wants, ledger.c.deliveries)
+    select(ledger.c.wants, ledger.c.deliveries, ledger.c.queued_at)
     .join(events, _CURRENT)
     .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", _HERE)
 )
@@ -117,9 +117,9 @@ def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]
     return [(Event(*row[:width]), Line(*row[width:])) for row in rows]
 
 
-def wanted(txn: Txn, ven_id: str, now: datetime) -> list[tuple[str, int]]:
-    """What is still open between a VEN and its applicable events: (wants, deliveries) each."""
-    return [(wants, deliveries) for wants, deliveries in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
+def wanted(txn: Txn, ven_id: str, now: datetime) -> list[tuple[str, int, datetime]]:
+    """What is still open between a VEN and its applicable events: (wants, deliveries, queued_at) each."""
+    return [tuple(row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
 
 
 def for_newcomer(txn: Txn, now: datetime) -> list[Event]:

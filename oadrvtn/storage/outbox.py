@@ -18,7 +18,7 @@ OPEN = ("queued", "offered")
 
 @attrs.frozen
 class Entry:
-    """An entry.  ``reference`` is the report request or registration it is about; ``operator``: a person asked."""
+    """An entry.  ``reference`` is the report request or registration it is about."""
 
     id: int
     ven_id: str
@@ -26,7 +26,6 @@ class Entry:
     kind: str
     request_id: str
     reference: str | None
-    operator: bool
     document: bytes
     state: str
     offers: int
@@ -52,6 +51,12 @@ def put(txn: Txn, **values: Any) -> int:
 def pending(txn: Txn, ven_id: str) -> list[Entry]:
     """A VEN's open entries, in the order in which they are first told: register_report, then by age."""
     return [Entry(*row) for row in txn.execute(_OPEN, {"ven_id": ven_id})]
+
+
+def get(txn: Txn, entry_id: int) -> Entry | None:
+    """An entry."""
+    row = txn.execute(_ENTRY.where(outbox.c.id == entry_id)).first()
+    return Entry(*row) if row else None
 
 
 def history(txn: Txn, ven_id: str, most: int) -> list[Entry]:

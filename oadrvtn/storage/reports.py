@@ -111,6 +111,15 @@ def change_requests(txn: Txn, ven_id: str, ids: Iterable[str], from_states: Iter
     )
 
 
+def supersede_requests(txn: Txn, ven_id: str, now: datetime) -> None:
+    """Close what was asked of a VEN so far, because it said anew what it can report, or who it is."""
+    txn.execute(
+        update(report_requests)
+        .where(report_requests.c.ven_id == ven_id, report_requests.c.state.in_(("requested", "accepted")))
+        .values(state="superseded", changed_at=now)
+    )
+
+
 # --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
 
 _COLUMNS = [field.name for field in attrs.fields(Reading)]

@@ -189,7 +189,6 @@ outbox = Table(
     Column("kind", String, nullable=False),
     Column("request_id", String, nullable=False),
     Column("reference", String),
-    Column("operator", Boolean, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Column("state", String, nullable=False),
     Column("offers", Integer, nullable=False, default=0),

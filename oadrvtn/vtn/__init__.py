@@ -1,0 +1,1 @@
+"""The rules of a VTN, the live state of its VENs, and Vtn, their asynchronous face."""

@@ -182,7 +182,6 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("request_id", sa.String(), nullable=False),
         sa.Column("reference", sa.String(), nullable=True),
-        sa.Column("operator", sa.Boolean(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("offers", sa.Integer(), nullable=False),

@@ -1,0 +1,284 @@
+"""Rules of EiRegisterParty: who may register, what a registration starts, and how it ends (spec section 8.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..model.config import Config
+from ..model.errors import DeploymentError, InvalidData, InvalidID, NotAllowed, NotRegistered
+from ..model.party import (
+    EiResponse,
+    OadrCanceledPartyRegistration,
+    OadrCancelPartyRegistration,
+    OadrCreatedPartyRegistration,
+    OadrCreatePartyRegistration,
+    OadrProfile,
+    OadrQueryRegistration,
+    OadrRequestReregistration,
+    OadrResponse,
+)
+from ..model.report import OadrRegisterReport
+from ..model.values import Duration
+from ..storage import events, outbox, reports, vens
+from ..storage.database import Txn
+from ..storage.vens import Ven
+from .changes import NOTHING, Changes, generate_id
+from .events import new_line
+from .outbox import put, settle
+
+PROFILES = (OadrProfile(profile_name="2.0b", transports=("simpleHttp",)),)
+"""What this VTN speaks; mandatory in every oadrCreatedPartyRegistration."""
+
+
+def ok(request_id: str) -> EiResponse:
+    """The response that all went well."""
+    return EiResponse(response_code="200", response_description="OK", request_id=request_id)
+
+
+def current(txn: Txn, ven_id: str) -> Ven:
+    """The VEN as it is within this transaction."""
+    ven = vens.get(txn, ven_id)
+    if ven is None:
+        raise InvalidID(f"venID {ven_id!r} is not known")
+    return ven
+
+
+def _created(config: Config, request_id: str, ven: Ven | None) -> OadrCreatedPartyRegistration:
+    # The poll frequency is in every good answer: VENs in the field read it without looking whether it is there.
+    known = ven if ven and ven.registered else None
+    return OadrCreatedPartyRegistration(
+        response=ok(request_id),
+        registration_id=known.registration_id if known else None,
+        ven_id=known.ven_id if known else None,
+        vtn_id=config.vtn_id,
+        profiles=PROFILES,
+        requested_poll_freq=Duration.of(config.registration.poll_frequency),
+    )
+
+
+def query(
+    txn: Txn, config: Config, ven: Ven | None, message: OadrQueryRegistration, now: datetime
+) -> OadrCreatedPartyRegistration:
+    """What the VTN supports; the VEN's own IDs only if it is registered."""
+    return _created(config, message.request_id, current(txn, ven.ven_id) if ven else None)
+
+
+def check_offer(message: OadrCreatePartyRegistration) -> None:
+    """Raise DeploymentError where a VEN wants a profile or a transport that this VTN does not offer."""
+    address = (message.transport_address or "").strip()
+    wants_push = message.http_pull_model is False or (message.http_pull_model is None and address not in ("", "None"))
+    refusals = (
+        (message.profile_name != "2.0b", f"profile {message.profile_name} is not offered, only 2.0b"),
+        (message.transport_name != "simpleHttp", f"transport {message.transport_name} is not offered, only simpleHttp"),
+        (wants_push, "HTTP push is not offered: register with oadrHttpPullModel true and poll"),
+    )
+    for refused, reason in refusals:
+        if refused:
+            raise DeploymentError(reason)
+
+
+def create(
+    txn: Txn,
+    config: Config,
+    ven: Ven,
+    message: OadrCreatePartyRegistration,
+    now: datetime,
+    registration_id: str | None = None,
+) -> tuple[OadrCreatedPartyRegistration, Changes]:
+    """Register a VEN, or register it again, also where it forgot its IDs: the certificate says who it is.
+
+    Starts a new epoch: what was queued is superseded, the VTN's oadrRegisterReport comes first, then the
+    events.  ``registration_id`` is the one that a user's handler chose.
+    """
+    ven = current(txn, ven.ven_id)
+    check_offer(message)
+    if message.registration_id and ven.registered and message.registration_id != ven.registration_id:
+        raise InvalidID("registrationID is not the one that this VEN was given")
+    answered = ("request_reregistration", "cancel_registration")
+    outbox.close(txn, [entry.id for entry in outbox.pending(txn, ven.ven_id) if entry.kind in answered], "done", now)
+    outbox.supersede(txn, ven.ven_id, now)
+    reports.supersede_requests(txn, ven.ven_id, now)
+    vens.change(
+        txn,
+        ven.ven_id,
+        registration_id=registration_id or ven.registration_id or generate_id("reg-"),
+        registered_at=now,
+        epoch=ven.epoch + 1,
+        ven_name=message.ven_name,
+        profile_name=message.profile_name,
+        transport_name=message.transport_name,
+        report_only=message.report_only,
+        xml_signature=message.xml_signature,
+        poll_frequency=config.registration.poll_frequency,
+        online=True,
+        last_seen=now,
+    )
+    again = current(txn, ven.ven_id)
+    request_id = generate_id("req-")
+    put(
+        txn, again, "register_report",
+        OadrRegisterReport(request_id=request_id, ven_id=again.ven_id), now, request_id=request_id,
+    )  # fmt: skip
+    if not again.report_only:
+        events.show_again(txn, ven.ven_id)
+        told = {line.event_id for line in events.lines_of_ven(txn, ven.ven_id)}
+        missed = (event for event in events.for_newcomer(txn, now) if event.event_id not in told)
+        events.write_lines(txn, [new_line(ven.ven_id, event, now) for event in missed])
+    hooks = () if ven.online else (("on_ven_online", (ven.ven_id,)),)
+    return _created(config, message.request_id, again), Changes.of(ven.ven_id, hooks=hooks)
+
+
+def _end(txn: Txn, ven: Ven, now: datetime) -> Changes:
+    vens.change(txn, ven.ven_id, registration_id=None, epoch=ven.epoch + 1, online=False)
+    outbox.supersede(txn, ven.ven_id, now)
+    reports.supersede_requests(txn, ven.ven_id, now)
+    return Changes.of(ven.ven_id)
+
+
+def cancel(
+    txn: Txn, config: Config, ven: Ven, message: OadrCancelPartyRegistration, now: datetime
+) -> tuple[OadrCanceledPartyRegistration, Changes]:
+    """The VEN ends its registration; it may register again at any time."""
+    ven = current(txn, ven.ven_id)
+    if not ven.registered or message.registration_id != ven.registration_id:
+        raise InvalidID("registrationID is not the one that this VEN was given")
+    reply = OadrCanceledPartyRegistration(
+        response=ok(message.request_id), registration_id=ven.registration_id, ven_id=ven.ven_id
+    )
+    return reply, _end(txn, ven, now)
+
+
+def canceled(
+    txn: Txn, config: Config, ven: Ven, message: OadrCanceledPartyRegistration, now: datetime
+) -> tuple[OadrResponse, Changes]:
+    """The VEN's answer to the VTN's oadrCancelPartyRegistration ends the registration."""
+    ven = current(txn, ven.ven_id)
+    closed = settle(txn, ven, "cancel_registration", message.response, now)
+    reply = OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id)
+    if any(entry.epoch == ven.epoch for entry in closed) and message.response.response_code.startswith("2"):
+        return reply, _end(txn, ven, now)
+    return reply, Changes.of(ven.ven_id)
+
+
+# --- what an operator asks ----------------------------------------------------------------------------
+
+
+def _registered(txn: Txn, ven_id: str) -> Ven:
+    ven = current(txn, ven_id)
+    if not ven.registered:
+        raise NotAllowed(f"VEN {ven_id!r} is not registered")
+    return ven
+
+
+def request_cancellation(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
+    """Ask a VEN to take note that its registration ends."""
+    ven = _registered(txn, ven_id)
+    assert ven.registration_id
+    outbox.supersede(txn, ven_id, now, ["cancel_registration"])
+    request_id = generate_id("req-")
+    message = OadrCancelPartyRegistration(request_id=request_id, registration_id=ven.registration_id, ven_id=ven_id)
+    put(txn, ven, "cancel_registration", message, now, request_id=request_id)
+    return None, Changes.of(ven_id)
+
+
+def request_reregistration(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
+    """Ask a VEN to register again."""
+    ven = _registered(txn, ven_id)
+    outbox.supersede(txn, ven_id, now, ["request_reregistration"])
+    put(txn, ven, "request_reregistration", OadrRequestReregistration(ven_id=ven_id), now)
+    return None, Changes.of(ven_id)
+
+
+# --- who may come in ----------------------------------------------------------------------------------
+
+
+def admit(
+    txn: Txn, config: Config, ven_id: str | None, name: str, source: str, full: bytes, now: datetime
+) -> tuple[Ven, Changes]:
+    """Make a VEN of a certificate that a policy or a user's handler lets in.
+
+    ``ven_id`` is the one it asks for or was given.  A venID that has certificates already is another VEN's.
+    """
+    if owner := vens.owner(txn, full[-10:]):
+        return current(txn, owner), NOTHING
+    ven_id = ven_id or generate_id("ven-")
+    present = vens.get(txn, ven_id)
+    if present is None:
+        vens.add(txn, ven_id, name or ven_id, source, config.registration.poll_frequency, now)
+    elif vens.fingerprints(txn, ven_id):
+        raise NotRegistered(f"venID {ven_id!r} belongs to another certificate")
+    vens.add_fingerprint(txn, ven_id, full[-10:], full, now)
+    vens.drop_candidate(txn, full[-10:])
+    return current(txn, ven_id), Changes.of(ven_id)
+
+
+def remember(
+    txn: Txn, config: Config, full: bytes, subject: str, ven_name: str | None, now: datetime
+) -> tuple[None, Changes]:
+    """Keep a certificate on the list of those that wait for approval."""
+    vens.remember_candidate(txn, full, subject, ven_name, now, config.limits.unknown_certificates)
+    return None, NOTHING
+
+
+def approve(
+    txn: Txn, config: Config, fingerprint: bytes, ven_id: str | None, name: str | None, now: datetime
+) -> tuple[Ven, Changes]:
+    """Let in a certificate that waits; as the VEN that it says it is where no ``ven_id`` is given."""
+    candidate = vens.drop_candidate(txn, fingerprint[-10:])
+    if candidate is None:
+        raise InvalidID("no certificate of this fingerprint waits for approval")
+    return admit(txn, config, ven_id, name or candidate.ven_name or "", "operator", candidate.full, now)
+
+
+def add(
+    txn: Txn, config: Config, ven_id: str, name: str, fingerprints: Sequence[bytes], source: str, now: datetime
+) -> tuple[Ven, Changes]:
+    """Make a VEN known by one or two certificates, or give a known one other certificates.
+
+    ``fingerprints`` are 10 or 32 bytes each.  Raises NotAllowed for a certificate that is another VEN's.
+    """
+    if not 1 <= len({fingerprint[-10:] for fingerprint in fingerprints}) <= 2:
+        raise InvalidData("fingerprints: a VEN has one or two certificates")
+    if vens.get(txn, ven_id) is None:
+        vens.add(txn, ven_id, name, source, config.registration.poll_frequency, now)
+    else:
+        vens.change(txn, ven_id, name=name, source=source)
+    vens.drop_fingerprints(txn, ven_id, [fingerprint[-10:] for fingerprint in fingerprints])
+    for fingerprint in fingerprints:
+        owner = vens.owner(txn, fingerprint[-10:])
+        if owner not in (None, ven_id):
+            raise NotAllowed(f"fingerprints: {fingerprint[-10:].hex(':').upper()} belongs to VEN {owner!r}")
+        if owner is None:
+            vens.add_fingerprint(txn, ven_id, fingerprint[-10:], fingerprint if len(fingerprint) == 32 else None, now)
+    return current(txn, ven_id), Changes.of(ven_id)
+
+
+def add_new(
+    txn: Txn, config: Config, ven_id: str, name: str, fingerprints: Sequence[bytes], now: datetime
+) -> tuple[Ven, Changes]:
+    """Like ``add``, by an operator, for a venID that must not exist yet."""
+    if vens.get(txn, ven_id):
+        raise NotAllowed(f"ven_id: {ven_id!r} exists")
+    return add(txn, config, ven_id, name, fingerprints, "operator", now)
+
+
+def remove(txn: Txn, ven_id: str) -> tuple[None, Changes]:
+    """Forget a VEN, its readings and its answers; raises NotAllowed for one that the configuration lists."""
+    if current(txn, ven_id).source == "config":
+        raise NotAllowed(f"VEN {ven_id!r} is listed in the configuration file: take it out there")
+    vens.remove(txn, ven_id)
+    return None, Changes.of(ven_id)
+
+
+def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]:
+    """Write the configuration's VENs; those that it no longer lists are kept, but not let in any more."""
+    listed = {known.ven_id for known in config.vens}
+    gone = [ven.ven_id for ven in vens.listed(txn) if ven.source == "config" and ven.ven_id not in listed]
+    for ven_id in gone:
+        vens.drop_fingerprints(txn, ven_id, [])
+        vens.change(txn, ven_id, source="unlisted")
+    for known in config.vens:
+        fingerprints = [bytes.fromhex(text.replace(":", "")) for text in known.fingerprints]
+        add(txn, config, known.ven_id, known.name or known.ven_id, fingerprints, "config", now)
+    return gone, Changes(vens=frozenset(gone) | listed)

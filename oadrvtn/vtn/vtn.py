@@ -1,0 +1,308 @@
+"""Vtn: the asynchronous face of the rules.  What comes in is run in a transaction, what is due goes out."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..model.config import Config
+from ..model.errors import NotRegistered
+from ..model.event import OadrCreatedEvent, OadrDistributeEvent, OadrRequestEvent
+from ..model.opt import OadrCancelOpt, OadrCreateOpt
+from ..model.party import (
+    OadrCanceledPartyRegistration,
+    OadrCancelPartyRegistration,
+    OadrCreatePartyRegistration,
+    OadrQueryRegistration,
+    OadrRequestReregistration,
+    OadrResponse,
+)
+from ..model.report import (
+    OadrCanceledReport,
+    OadrCancelReport,
+    OadrCreatedReport,
+    OadrCreateReport,
+    OadrRegisteredReport,
+    OadrRegisterReport,
+    OadrUpdatedReport,
+    OadrUpdateReport,
+)
+from ..model.schema import Message
+from ..storage import events as event_rows
+from ..storage import outbox as outbox_rows
+from ..storage import vens
+from ..storage.database import Database, Txn
+from ..wire.codec import from_xml
+from . import events, opts, outbox, registration, reports
+from .changes import NOTHING, Changes
+from .outbox import Due
+from .roster import Entry, Roster
+
+T = TypeVar("T")
+
+LEASE = 0.8
+"""Of a VEN's poll interval: so long what was sent is not sent again."""
+
+_QUEUED: dict[str, type[Message]] = {
+    "register_report": OadrRegisterReport,
+    "create_report": OadrCreateReport,
+    "cancel_report": OadrCancelReport,
+    "update_report": OadrUpdateReport,
+    "request_reregistration": OadrRequestReregistration,
+    "cancel_registration": OadrCancelPartyRegistration,
+}
+"""What an entry of each kind holds."""
+
+_READS: dict[type[Message], Callable[..., Any]] = {
+    OadrQueryRegistration: registration.query,
+    OadrRequestEvent: events.request,
+}
+_WRITES: dict[type[Message], Callable[..., Any]] = {
+    OadrCreatePartyRegistration: registration.create,
+    OadrCancelPartyRegistration: registration.cancel,
+    OadrCanceledPartyRegistration: registration.canceled,
+    OadrCreatedEvent: events.created_event,
+    OadrRegisterReport: reports.register_report,
+    OadrRegisteredReport: reports.registered_report,
+    OadrCreateReport: reports.create_report,
+    OadrCreatedReport: reports.created_report,
+    OadrUpdateReport: reports.update_report,
+    OadrUpdatedReport: reports.updated_report,
+    OadrCancelReport: reports.cancel_report,
+    OadrCanceledReport: reports.canceled_report,
+    OadrCreateOpt: opts.create,
+    OadrCancelOpt: opts.cancel,
+}
+"""The rule for each message that a VEN may send: ``rule(txn, config, ven, message, now)``."""
+
+
+def _render(txn: Txn, config: Config, ven_id: str, due: Due, now: datetime) -> Message | None:
+    """The message of something that is due; None where that is no longer so."""
+    if due.kind == "events":
+        return events.distribute(txn, config, ven_id, now) if event_rows.wanted(txn, ven_id, now) else None
+    entry = outbox_rows.get(txn, int(due.key))
+    if entry is None or entry.state not in outbox_rows.OPEN:
+        return None
+    return from_xml(_QUEUED[entry.kind], entry.document)
+
+
+def _give_up(txn: Txn, ven_id: str, key: int, now: datetime) -> tuple[None, Changes]:
+    outbox_rows.close(txn, [key], "given_up", now)
+    return None, Changes.of(ven_id)
+
+
+def _pin(txn: Txn, full: bytes, now: datetime) -> tuple[None, Changes]:
+    vens.pin(txn, full[-10:], full)
+    return None, NOTHING
+
+
+def _come_online(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
+    ven = vens.get(txn, ven_id)
+    if ven is None or ven.online or not ven.registered:
+        return None, NOTHING
+    vens.change(txn, ven_id, online=True, last_seen=now)
+    return None, Changes.of(ven_id, hooks=(("on_ven_online", (ven_id,)),))
+
+
+def _start(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]:
+    vens.touch_all(txn, now)
+    return registration.apply_configuration(txn, config, now)
+
+
+class Vtn:
+    """What the handlers and the console ask.
+
+    ``hook(name, *arguments)`` is called after a commit for what users may want to know:
+    ``on_ven_online(ven_id)`` and ``on_ven_offline(ven_id)``.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        clock: IReactorTime,
+        hook: Callable[..., None] = lambda name, *arguments: None,
+    ) -> None:
+        self.config = config
+        self.database = database
+        self.clock = clock
+        self.roster = Roster(config.limits.roster)
+        self._hook = hook
+        database.publish = self._publish
+
+    def now(self) -> datetime:
+        """This moment by the clock."""
+        return datetime.fromtimestamp(self.clock.seconds(), UTC)
+
+    def write(self, name: str, rule: Callable[..., tuple[T, Changes]], *arguments: Any) -> Deferred[T]:
+        """Run a rule that writes, with the present moment as its last argument."""
+        return self.database.run(name, rule, *arguments, self.now())
+
+    def start(self) -> Deferred[Any]:
+        """What the configuration says becomes what the database says; no VEN has missed a poll yet."""
+        return self.write("start", _start, self.config).addCallback(self._started)
+
+    def _started(self, gone: list[str]) -> None:
+        for ven_id in gone:
+            self.log.warn("VEN {ven_id!r} is no longer in the configuration and is not let in", ven_id=ven_id)
+
+    def reconfigure(self, config: Config) -> Deferred[Any]:
+        """Take over the VENs and the wishes of a new configuration."""
+        self.config = config
+        return self.write("configure", registration.apply_configuration, config).addCallback(self._started)
+
+    def _publish(self, changes: Changes) -> None:
+        self.roster.publish(changes)
+        for name, arguments in changes.hooks:
+            self.log.info("{name} {arguments}", name=name.removeprefix("on_"), arguments=", ".join(map(str, arguments)))
+            self._hook(name, *arguments)
+
+    # --- who speaks ---------------------------------------------------------------------------------
+
+    def identify(self, full: bytes) -> Deferred[Entry | None]:
+        """The VEN of a certificate by its SHA-256; None for one that is not known.
+
+        A certificate that was known by the last ten bytes alone is pinned at first contact.
+        """
+        if entry := self.roster.find(full, hmac.compare_digest):
+            return succeed(entry)
+        revision = self.roster.revision
+        found = self.database.read("identify", vens.by_fingerprint, full[-10:])
+        return found.addCallback(self._identified, full, revision)
+
+    def _identified(self, found: tuple[vens.Ven, bytes | None] | None, full: bytes, revision: int) -> Any:
+        if found is None:
+            return None
+        ven, pinned = found
+        if pinned is None:
+            pinning = self.write("pin", _pin, full)
+            return pinning.addCallback(lambda _: self.roster.put(ven, full, revision))
+        if not hmac.compare_digest(pinned, full):
+            return None
+        return self.roster.put(ven, full, revision)
+
+    def seen(self, entry: Entry) -> None:
+        """A VEN was heard."""
+        entry.last_seen = self.now()
+        self.roster.dirty.add(entry)
+        if entry.ven.registered and not entry.ven.online and not entry.coming_online:
+            entry.coming_online = True
+            online = self.write("online", _come_online, entry.ven.ven_id)
+            online.addErrback(lambda failure: self.log.failure("could not note that a VEN is online", failure))
+            online.addBoth(lambda _: setattr(entry, "coming_online", False))
+
+    # --- what comes in ------------------------------------------------------------------------------
+
+    def handle(self, entry: Entry | None, message: Message, *more: Any) -> Deferred[Any]:
+        """The answer to a message by its rule; after the commit, where the rule writes."""
+        ven = entry.ven if entry else None
+        rule = _READS.get(type(message))
+        if rule:
+            return self.database.read(message.name(), rule, self.config, ven, message, self.now())
+        return self.write(message.name(), _last_now(_WRITES[type(message)], more), self.config, ven, message)
+
+    def request_event(
+        self, entry: Entry, message: OadrRequestEvent, written: Callable[[Callable[[], None]], None]
+    ) -> Deferred[OadrDistributeEvent]:
+        """The answer to oadrRequestEvent, counted like any other sending of events."""
+        return self.handle(entry, message).addCallback(self._sent_events, entry, None, written)
+
+    # --- what goes out ------------------------------------------------------------------------------
+
+    def poll(self, entry: Entry, written: Callable[[Callable[[], None]], None]) -> Deferred[Message]:
+        """What a VEN gets that polls: what is due first, else a bare oadrResponse.
+
+        ``written`` is given a function to call once the answer has left whole.
+        """
+        if not entry.ven.registered:
+            return succeed(self._unregistered(entry))
+        if entry.due is None:
+            revision = entry.revision
+            looked = self.database.read("due", outbox.due, entry.ven.ven_id, self.now())
+            return looked.addCallback(self._looked, entry, revision, written)
+        return self._next(entry, entry.due, written)
+
+    def _looked(
+        self, due: tuple[Due, ...], entry: Entry, revision: int, written: Callable[[Callable[[], None]], None]
+    ) -> Deferred[Message]:
+        if entry.revision == revision:
+            entry.due = due
+        return self._next(entry, due, written)
+
+    def _next(
+        self, entry: Entry, due: tuple[Due, ...], written: Callable[[Callable[[], None]], None]
+    ) -> Deferred[Message]:
+        now = self.clock.seconds()
+        item = next((item for item in due if entry.leases.get(item.key, 0) <= now), None)
+        if item is None:
+            return succeed(OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id))
+        ven_id = entry.ven.ven_id
+        if isinstance(item.key, int) and item.offers + entry.offers[item.key] >= outbox.MOST_OFFERS:
+            self.log.warn("VEN {ven_id!r} never answered {kind}: given up", ven_id=ven_id, kind=item.kind)
+            given_up = self.write("give up", _give_up, ven_id, item.key)
+            return given_up.addCallback(lambda _: self.poll(entry, written))
+        known = {waiting.key for waiting in due}
+        entry.leases = {key: until for key, until in entry.leases.items() if key in known}
+        entry.leases[item.key] = now + LEASE * entry.ven.poll_frequency
+        rendered = self.database.read("render", _render, self.config, ven_id, item, self.now())
+        return rendered.addCallback(self._rendered, entry, item, written)
+
+    def _rendered(
+        self, message: Message | None, entry: Entry, item: Due, written: Callable[[Callable[[], None]], None]
+    ) -> Any:
+        if message is None:
+            entry.due = None
+            return self.poll(entry, written)
+        if isinstance(message, OadrDistributeEvent):
+            return self._sent_events(message, entry, item, written)
+        entry.offers[item.key] += 1
+        self.roster.dirty.add(entry)
+        return message
+
+    def _sent_events(
+        self,
+        message: OadrDistributeEvent,
+        entry: Entry,
+        item: Due | None,
+        written: Callable[[Callable[[], None]], None],
+    ) -> OadrDistributeEvent:
+        descriptors = [shown.event.descriptor for shown in message.events]
+        keys = [(descriptor.event_id, descriptor.modification_number) for descriptor in descriptors]
+        for key in keys:
+            entry.shown.setdefault(key, [0, 0])[0] += 1
+        self.roster.dirty.add(entry)
+        written(lambda: self._events_written(entry, keys, item))
+        return message
+
+    def _events_written(self, entry: Entry, keys: list[tuple[str, int]], item: Due | None) -> None:
+        """The answer left whole: where no answer is due, two of these are enough."""
+        for key in keys:
+            entry.shown.setdefault(key, [0, 0])[1] += 1
+        self.roster.dirty.add(entry)
+        if item is None or item.deliveries is None:
+            return
+        entry.offers[item.key] += 1
+        if item.deliveries + entry.offers[item.key] >= outbox.DELIVERIES and entry.due:
+            entry.due = tuple(waiting for waiting in entry.due if waiting.key != item.key)
+
+    def _unregistered(self, entry: Entry) -> Message:
+        """What a VEN gets that polls after its registration was lost."""
+        if self.config.registration.unregistered_poll != "reregister":
+            raise NotRegistered("this VEN is not registered")
+        now = self.clock.seconds()
+        if entry.leases.get("reregister", 0) > now:
+            return OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id)
+        entry.leases["reregister"] = now + LEASE * entry.ven.poll_frequency
+        return OadrRequestReregistration(ven_id=entry.ven.ven_id)
+
+
+def _last_now(rule: Callable[..., Any], more: tuple[Any, ...]) -> Callable[..., Any]:
+    return (lambda txn, config, ven, message, now: rule(txn, config, ven, message, now, *more)) if more else rule
