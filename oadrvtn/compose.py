@@ -1,0 +1,158 @@
+"""Puts the house together from a configuration, and decides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+import attrs
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorFromThreads, IReactorTCP, IReactorTime
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web.server import Site
+
+from .console.api import Api
+from .console.token import load_token
+from .handlers.chain import Chain
+from .handlers.event import EiEvent
+from .handlers.opt import EiOpt
+from .handlers.poll import OadrPoll
+from .handlers.register_party import EiRegisterParty
+from .handlers.report import EiReport
+from .handlers.resource import ServiceResource
+from .model.config import Config, ConfigError
+from .security.tls import ServerTls, TlsServer
+from .storage.database import Database
+from .transport.http import VenSite, tree
+from .vtn.duties import Duties
+from .vtn.vtn import Vtn
+
+log = Logger()
+
+_RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
+
+
+class StartError(Exception):
+    """The VTN cannot start; the text says why, for the operator."""
+
+
+def _resource_class(default: type[ServiceResource], path: str | None) -> type[ServiceResource]:
+    """The handler resource that the configuration names for a service, else ours."""
+    if path is None:
+        return default
+    place = f"handlers.{default.service}"
+    module, _, name = path.partition(":")
+    try:
+        cls = getattr(import_module(module), name)
+    except Exception as error:
+        raise ConfigError([f"{place}: {path!r} cannot be imported: {error}"]) from error
+    if not (isinstance(cls, type) and issubclass(cls, default)):
+        raise ConfigError([f"{place}: {path!r} is no subclass of {default.__module__}:{default.__name__}"])
+    return cls
+
+
+def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
+    """The policy for unknown certificates; whoever decides on registrations in a handler wants to be asked."""
+    method = "on_create_party_registration"
+    own = getattr(classes["EiRegisterParty"], method) is not getattr(EiRegisterParty, method)
+    return config.registration.policy or ("handler" if own else "closed")
+
+
+class VtnService(MultiService):
+    """A whole VTN as a service: listeners, rules, duties, database, API."""
+
+    def __init__(self, config: Config, reactor: Any, hook: Callable[..., None] = lambda name, *arguments: None) -> None:
+        super().__init__()
+        self.config = config
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
+        self.tls = TlsServer(self._read_tls)
+        self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
+        self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor), hook)
+        self.chain = Chain(self.vtn)
+        policy = _policy(config, classes)
+        resources = {service: cls(self.vtn, self.chain, policy) for service, cls in classes.items()}
+        self.site = VenSite(tree(config.listen.path_prefix, resources), config.limits, self.vtn.identify, reactor)
+        Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
+
+    def _read_tls(self) -> ServerTls:
+        tls = self.config.tls
+        return ServerTls.load(
+            [(pair.certificate, pair.key) for pair in tls.certificates],
+            tls.ca,
+            allow_aes128_sha256=tls.allow_aes128_sha256,
+        )
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Listen, while we may; nothing is served before the reactor runs.  Raises StartError."""
+        super().privilegedStartService()
+        config, reactor = self.config, cast(IReactorTCP, self._reactor)
+        listeners = [("listen", config.listen, TLSMemoryBIOFactory(self.tls, False, self.site))]
+        if config.api.enabled:
+            api = Api(self.vtn, load_token(config.token_path), answers=self.chain.answers, refused=self.tls.refused)
+            listeners.append(("api", config.api, Site(api.resource())))
+        for name, place, factory in listeners:
+            try:
+                self._ports.append(reactor.listenTCP(place.port, factory, interface=place.host))
+            except CannotListenError as error:
+                raise StartError(
+                    f"{name}: cannot listen on {place.host or '*'}:{place.port}: {error.socketError}"
+                ) from None
+
+    def startService(self) -> None:
+        """Open the database, take over the configuration's VENs, and begin.  Raises DatabaseError."""
+        self.database.start()
+        self.vtn.start().addErrback(lambda failure: log.failure("the VTN could not start", failure))
+        super().startService()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where we listen: for VENs first, then the API; (host, port) each."""
+        return [(port.getHost().host, port.getHost().port) for port in self._ports]  # type: ignore[attr-defined]
+
+    def stopService(self) -> Deferred[Any]:
+        """Take no more, write what is counted, and close the database."""
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        closed.addCallback(lambda _: super(VtnService, self).stopService())
+        return closed.addBoth(self._close)
+
+    def _close(self, result: Any) -> Any:
+        for channel in list(self.site.connections):
+            channel.transport.loseConnection()
+        self.database.stop()
+        return result
+
+    def reload(self, config: Config) -> Deferred[Any]:
+        """Take over certificates, CA files, VENs and wishes of a configuration; open connections stay.
+
+        What else has changed (listeners, database, handlers, limits) needs a restart.  Raises
+        CertificateFileError where the new files cannot be used; then the old ones stay.
+        """
+        before, self.config = (
+            self.config,
+            attrs.evolve(
+                self.config, tls=config.tls, vens=config.vens, reports=config.reports, registration=config.registration
+            ),
+        )
+        try:
+            self.tls.reload()
+        except Exception:
+            self.config = before
+            raise
+        return self.vtn.reconfigure(self.config)
+
+
+def build(config: Config, reactor: Any, hook: Callable[..., None] = lambda name, *arguments: None) -> VtnService:
+    """A VTN by its configuration, as a service that has not started yet.
+
+    ``hook(name, *arguments)`` is told of VENs that come and go.  Raises ConfigError for handlers that
+    cannot be used and CertificateFileError for certificate files.
+    """
+    return VtnService(config, reactor, hook)

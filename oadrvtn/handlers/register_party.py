@@ -1,0 +1,92 @@
+"""EiRegisterParty: registration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from ..model.errors import InvalidID, NotRegistered
+from ..model.party import (
+    OadrCanceledPartyRegistration,
+    OadrCancelPartyRegistration,
+    OadrCreatePartyRegistration,
+    OadrQueryRegistration,
+    OadrResponse,
+)
+from ..model.schema import Message
+from ..vtn import registration
+from ..vtn.roster import Entry
+from .exchange import Exchange
+from .resource import ServiceResource
+
+
+class EiRegisterParty(ServiceResource):
+    """Registration of VENs."""
+
+    service = "EiRegisterParty"
+    methods = {  # noqa: RUF012
+        OadrQueryRegistration: "on_query_registration",
+        OadrCreatePartyRegistration: "on_create_party_registration",
+        OadrCancelPartyRegistration: "on_cancel_party_registration",
+        OadrCanceledPartyRegistration: "on_canceled_party_registration",
+        OadrResponse: "on_response",
+    }
+
+    def on_query_registration(self, payload: OadrQueryRegistration, exchange: Exchange) -> Any:
+        """What the VTN supports, and the VEN's IDs if it is registered."""
+        return self.apply(payload, exchange)
+
+    def on_create_party_registration(self, payload: OadrCreatePartyRegistration, exchange: Exchange) -> Any:
+        """Register a VEN.
+
+        May also return a registration_id or a pair (ven_id, registration_id), which register the VEN and,
+        under the policy ``handler``, let in a certificate that was not known
+        (``exchange.entry`` is None then, ``exchange.fingerprint`` tells which); None or False refuse it (463).
+        """
+        if exchange.entry is None and self.policy != "open":
+            return None
+        return self._register(exchange, payload.ven_id, None)
+
+    def complete(self, value: Any, exchange: Exchange) -> Any:
+        """A registration may be answered by its IDs."""
+        if not isinstance(exchange.message, OadrCreatePartyRegistration) or isinstance(value, Message):
+            return super().complete(value, exchange)
+        if value is None or value is False:
+            raise NotRegistered("the registration was refused")
+        ven_id, registration_id = value if isinstance(value, tuple) else (exchange.message.ven_id, value)
+        if not all(isinstance(part, str) and part for part in (ven_id or "x", registration_id)):
+            raise TypeError(f"{value!r} is neither a registration_id nor a pair (ven_id, registration_id)")
+        return self._register(exchange, ven_id, registration_id)
+
+    def _register(self, exchange: Exchange, ven_id: str | None, registration_id: str | None) -> Deferred[Any]:
+        entry, message = exchange.entry, exchange.message
+        registration.check_offer(message)
+        if entry is not None:
+            if ven_id not in (None, "", entry.ven.ven_id):
+                raise InvalidID(f"venID {ven_id!r} is not the one that this certificate was given")
+            return self.vtn.handle(entry, message, registration_id)
+        source = "open" if self.policy == "open" else "handler"
+        admitted: Deferred[Any] = self.vtn.write(
+            "admit",
+            registration.admit,
+            self.vtn.config,
+            ven_id,
+            message.ven_name or "",
+            source,
+            exchange.certificate,
+        )
+        admitted.addCallback(lambda ven: self.vtn.identify(exchange.certificate))
+        return admitted.addCallback(self._admitted, exchange, registration_id)
+
+    def _admitted(self, entry: Entry, exchange: Exchange, registration_id: str | None) -> Deferred[Any]:
+        exchange.entry = entry
+        return self.vtn.handle(entry, exchange.message.evolve(ven_id=entry.ven.ven_id), registration_id)
+
+    def on_cancel_party_registration(self, payload: OadrCancelPartyRegistration, exchange: Exchange) -> Any:
+        """A VEN ends its registration."""
+        return self.apply(payload, exchange)
+
+    def on_canceled_party_registration(self, payload: OadrCanceledPartyRegistration, exchange: Exchange) -> Any:
+        """A VEN confirms that the VTN ended its registration."""
+        return self.apply(payload, exchange)

@@ -1,0 +1,93 @@
+"""ServiceResource: what the five services have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from ..model.party import EiResponse, OadrResponse
+from ..model.schema import Message
+from ..vtn.vtn import Vtn
+from .chain import Chain
+from .exchange import Exchange
+
+
+class ServiceResource(Resource):
+    """A service of OpenADR as a resource: POST runs the chain, which calls the ``on_*`` method of the message.
+
+    Subclass one of the five and name the class in the configuration (``[handlers]``).  A method gets the
+    message and the Exchange, and returns the answering message, a Deferred of it, or is a coroutine; it
+    may call ``super()``.  What it raises is answered: a VtnError with its code, all else with 500.
+    """
+
+    isLeaf = True
+    service: ClassVar[str]
+    """The end of the URL."""
+    methods: ClassVar[dict[type[Message], str]]
+    """Which method takes which message; a message that is not here is refused (459)."""
+
+    def __init__(self, vtn: Vtn, chain: Chain, policy: str) -> None:
+        super().__init__()
+        self.vtn = vtn
+        self.chain = chain
+        self.policy = policy
+
+    # --- HTTP -----------------------------------------------------------------------------------------
+
+    def render_POST(self, request: Request) -> int:
+        """Start the chain; the answer is written when it is done, unless the peer is gone by then."""
+        assert request.content
+        channel: Any = request.channel
+        exchange = Exchange(
+            resource=self,
+            body=request.content.read(),
+            certificate=channel.certificate,
+            peer=channel.address,
+            subject=channel.subject,
+        )
+        gone: list[object] = []
+        finished = request.notifyFinish()
+        finished.addCallbacks(lambda _: exchange.written(), gone.append)
+        self.handle(exchange).addCallback(self._write, request, gone)
+        return NOT_DONE_YET
+
+    def _write(self, exchange: Exchange, request: Request, gone: list[object]) -> None:
+        if gone:
+            return
+        request.setResponseCode(exchange.status)
+        request.setHeader(b"content-type", exchange.content_type)
+        # Never chunked: embedded VENs cannot read it.
+        request.setHeader(b"content-length", b"%d" % len(exchange.answer))
+        request.write(exchange.answer)
+        request.finish()
+
+    # --- the chain ------------------------------------------------------------------------------------
+
+    def handle(self, exchange: Exchange) -> Deferred[Exchange]:
+        """Run an exchange, from whatever transport it comes."""
+        return self.chain.run(exchange)
+
+    def dispatch(self, exchange: Exchange) -> Deferred[Message]:
+        """Call the method of the message and complete what it returns."""
+        method = getattr(self, self.methods[type(exchange.message)])
+        return maybeDeferred(method, exchange.message, exchange).addCallback(self.complete, exchange)
+
+    def complete(self, value: Any, exchange: Exchange) -> Any:
+        """Make the answering message of what a method returned."""
+        if isinstance(value, Message):
+            return value
+        method = self.methods[type(exchange.message)]
+        raise TypeError(f"{type(self).__name__}.{method} returned {value!r}, which is no message")
+
+    def apply(self, payload: Any, exchange: Exchange) -> Deferred[Any]:
+        """The default of most methods: the VTN's rule for the message."""
+        return self.vtn.handle(exchange.entry, payload)
+
+    def on_response(self, payload: OadrResponse, exchange: Exchange) -> Any:
+        """A VEN acknowledges something; it gets an oadrResponse too, since some VENs wait for one."""
+        response = EiResponse(response_code="200", response_description="OK", request_id=payload.response.request_id)
+        return OadrResponse(response=response, ven_id=exchange.ven_id)

@@ -1,0 +1,286 @@
+"""The VEN's end of the line: a message is POSTed to a VTN, and its answer comes back decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IPolicyForHTTPS
+
+from oadrvtn.model.errors import Unreadable, VtnError
+from oadrvtn.model.event import EiTarget, EventResponse, OadrCreatedEvent, Properties, QualifiedEventID
+from oadrvtn.model.opt import OadrCancelOpt, OadrCreateOpt
+from oadrvtn.model.party import (
+    EiResponse,
+    OadrCancelPartyRegistration,
+    OadrCreatedPartyRegistration,
+    OadrCreatePartyRegistration,
+    OadrPoll,
+    OadrQueryRegistration,
+)
+from oadrvtn.model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
+from oadrvtn.model.schema import Message
+from oadrvtn.model.values import shown
+from oadrvtn.wire import decode, encode
+
+TIMEOUT = 30.0  # seconds for one exchange, connecting included
+IDLE = 30.0  # seconds that an unused connection is kept: shorter than servers do, or a POST may meet its end
+
+_PATH = "/OpenADR2/Simple/2.0b"
+_TAIL = re.compile(rf"({re.escape(_PATH)}(/\w*)?)?/*$")
+
+_M = TypeVar("_M", bound=Message)
+
+
+class VenError(Exception):
+    """An exchange with the VTN that brought no answer to go on with; the text is safe to log."""
+
+
+class Unreachable(VenError):
+    """No connection, a refused handshake, a connection lost half-way, or no answer in time."""
+
+
+class HttpError(VenError):
+    """An answer with another HTTP status than 200.  Not for OpenADR's response codes: Refused."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"HTTP {status}: {shown(body.decode('utf-8', 'replace'), 200)}")
+        self.status = status
+
+
+class BadAnswer(VenError):
+    """An answer that does not decode, or another message than the one that is due."""
+
+
+class Refused(VenError):
+    """An answer whose eiResponse says no."""
+
+    def __init__(self, response: EiResponse) -> None:
+        super().__init__(f"the VTN says {response.response_code} {shown(response.response_description or '')}")
+        self.response_code = response.response_code
+
+
+def accepted(answer: Message, expected: type[_M]) -> _M:
+    """The answer, if it is of the class that is due and says yes; else raises Refused or BadAnswer."""
+    response: EiResponse | None = getattr(answer, "response", None)
+    if response and not response.response_code.startswith("2"):
+        raise Refused(response)
+    if not isinstance(answer, expected):
+        raise BadAnswer(f"the answer is {answer.name()}")
+    return answer
+
+
+def instant(clock: IReactorTime) -> datetime:
+    """The clock's time."""
+    return datetime.fromtimestamp(clock.seconds(), UTC)
+
+
+def new_id() -> str:
+    """For a requestID and whatever else a VEN may name."""
+    return uuid4().hex
+
+
+def _root(url: str) -> str:
+    return _TAIL.sub("", url)
+
+
+@attrs.define(eq=False)
+class VenClient:
+    """A VEN as the VTN sees it: a certificate (inside ``http``), a name, and the IDs of its registration.
+
+    ``http``: a ``treq.client.HTTPClient``, or a ``treq.testing.StubTreq``.  ``base_url``: the VTN's
+    address, with or without the path that OpenADR appends to it.  ``ven_id``: as it was agreed
+    beforehand, else what the first registration gives.
+
+    Every method that sends fires with the decoded answer, whatever its response code (``accepted``
+    tells), or fails with a VenError.  The VTN's answers are decoded strictly, without any bend.
+    """
+
+    http: Any = attrs.field(repr=False)
+    base_url: str = attrs.field(converter=_root)
+    ven_name: str
+    clock: IReactorTime = attrs.field(repr=False)
+    ven_id: str | None = None
+    registration_id: str | None = None
+    timeout: float = TIMEOUT
+    pool: HTTPConnectionPool | None = attrs.field(default=None, repr=False)
+
+    def send(self, message: Message, service: str | None = None) -> Deferred[Any]:
+        """POST the message to its service, or to this one (oadrResponse has none of its own)."""
+        service = service or message.service
+        if service is None:
+            raise ValueError(f"{message.name()} has no service of its own")
+
+        def too_late(result: Any, seconds: float) -> Any:
+            raise Unreachable(f"{service}: no answer within {seconds:g} s")
+
+        exchange = Deferred.fromCoroutine(self._exchange(f"{self.base_url}{_PATH}/{service}", encode(message)))
+        return exchange.addTimeout(self.timeout, self.clock, too_late)
+
+    async def _exchange(self, url: str, body: bytes) -> Any:
+        try:
+            response = await self.http.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/xml"},
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self.clock,
+            )
+            answer = _Body()
+            response.deliverBody(answer)
+            data = await answer.whole
+        except CancelledError:
+            raise
+        except Exception as error:  # each layer below has a family of its own
+            raise Unreachable(f"{url}: {_reason(error)}") from error
+        if response.code != 200:
+            raise HttpError(response.code, data)
+        try:
+            return decode(data, allowed=()).message
+        except (VtnError, Unreadable) as error:
+            raise BadAnswer(f"{error}: {shown(data.decode('utf-8', 'replace'), 200)}") from error
+
+    def close(self) -> Deferred[None]:
+        """Close the kept connections; fires when they are closed."""
+        return self.pool.closeCachedConnections() if self.pool else succeed(None)
+
+    # --- EiRegisterParty and OadrPoll
+
+    def query(self) -> Deferred[Any]:
+        return self.send(OadrQueryRegistration(request_id=new_id()))
+
+    def register(self) -> Deferred[Any]:
+        """Register as a VEN that polls, again if there is a registration; keeps the IDs that the VTN gives."""
+        message = OadrCreatePartyRegistration(
+            request_id=new_id(),
+            registration_id=self.registration_id,
+            ven_id=self.ven_id,
+            profile_name="2.0b",
+            transport_name="simpleHttp",
+            report_only=False,
+            xml_signature=False,
+            ven_name=self.ven_name,
+            http_pull_model=True,
+        )
+        return self.send(message).addCallback(self._registered)
+
+    def _registered(self, answer: Message) -> Message:
+        if isinstance(answer, OadrCreatedPartyRegistration) and answer.response.response_code == "200":
+            self.ven_id = answer.ven_id or self.ven_id
+            self.registration_id = answer.registration_id
+        return answer
+
+    def cancel_registration(self) -> Deferred[Any]:
+        return self.send(
+            OadrCancelPartyRegistration(
+                request_id=new_id(), registration_id=self.registration_id or "", ven_id=self.ven_id
+            )
+        )
+
+    def poll(self) -> Deferred[Any]:
+        return self.send(OadrPoll(ven_id=self.ven_id or ""))
+
+    # --- EiEvent and EiOpt
+
+    def created_event(self, event_responses: Sequence[EventResponse]) -> Deferred[Any]:
+        """Answer events; the requestID that counts stands in each answer, the message's own stays empty."""
+        response = EiResponse(response_code="200", response_description="OK", request_id="")
+        return self.send(
+            OadrCreatedEvent(response=response, event_responses=tuple(event_responses), ven_id=self.ven_id or "")
+        )
+
+    def create_opt(
+        self,
+        opt_type: str,
+        opt_reason: str,
+        *,
+        event: QualifiedEventID | None = None,
+        available: Sequence[Properties] = (),
+        market_context: str | None = None,
+        opt_id: str | None = None,
+    ) -> Deferred[Any]:
+        """Opt in or out, of one event or for the periods of a schedule; a known opt_id replaces its schedule."""
+        return self.send(
+            OadrCreateOpt(
+                opt_id=opt_id or new_id(),
+                opt_type=opt_type,
+                opt_reason=opt_reason,
+                market_context=market_context,
+                ven_id=self.ven_id or "",
+                available=tuple(available),
+                created_date_time=instant(self.clock),
+                request_id=new_id(),
+                qualified_event_id=event,
+                target=EiTarget(ven_ids=(self.ven_id or "",)),
+            )
+        )
+
+    def cancel_opt(self, opt_id: str) -> Deferred[Any]:
+        return self.send(OadrCancelOpt(request_id=new_id(), opt_id=opt_id, ven_id=self.ven_id or ""))
+
+    # --- EiReport
+
+    def register_reports(self, reports: Sequence[OadrReport]) -> Deferred[Any]:
+        return self.send(OadrRegisterReport(request_id=new_id(), reports=tuple(reports), ven_id=self.ven_id))
+
+    def update_report(self, *reports: OadrReport) -> Deferred[Any]:
+        return self.send(OadrUpdateReport(request_id=new_id(), reports=reports, ven_id=self.ven_id))
+
+
+def connect(
+    reactor: Any, base_url: str, policy: IPolicyForHTTPS, ven_name: str, ven_id: str | None = None
+) -> VenClient:
+    """A client that keeps its connections; ``policy`` shows the VEN's certificate and checks the VTN's."""
+    pool = HTTPConnectionPool(reactor)
+    pool._factory = _QuietFactory
+    pool.cachedConnectionTimeout = int(IDLE)
+    http = HTTPClient(Agent(reactor, policy, pool=pool))
+    return VenClient(http, base_url, ven_name, reactor, ven_id, pool=pool)
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    """Writes no log line for each connection that opens or closes."""
+
+    noisy = False
+
+
+class _Body(Protocol):
+    """Collects the body of an answer; cancelling ``whole`` closes the connection."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.whole: Deferred[bytes] = Deferred(self._abandon)
+
+    def _abandon(self, whole: Deferred[bytes]) -> None:
+        if self.transport:
+            self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(b"".join(self._parts))
+        else:
+            self.whole.errback(reason)
+
+
+def _reason(error: Exception) -> str:
+    """What the lowest layer said: Agent wraps it in a list of Failures without a text."""
+    while reasons := getattr(error, "reasons", None):
+        error = reasons[0].value
+    return f"{type(error).__name__}: {shown(error, 200)}"
