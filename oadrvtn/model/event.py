@@ -1,4 +1,4 @@
-"""EiEvent: events, their periods, signals, targets and baselines, and the VENs' answers; the units that reports share."""
+"""EiEvent: events, their periods, signals, targets and baselines, and the answers; the units that reports share."""
 
 from __future__ import annotations
 

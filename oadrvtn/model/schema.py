@@ -127,7 +127,7 @@ class Element:
 
     def evolve(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
-        return attrs.evolve(self, **changes)
+        return attrs.evolve(self, **changes)  # type: ignore[misc]  # every table is an attrs class
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -142,6 +142,8 @@ class Message(Element):
     __slots__ = ()
     service: str | None
     """The service (end of the URL) on which the message is POSTed to a VTN; None: any."""
+    schema_version: str | None
+    """The version of the schema that the sender claims; written as 2.0b unless said otherwise."""
 
     @classmethod
     def name(cls) -> str:
@@ -166,7 +168,7 @@ def table(tag: str, inner: str | None = None) -> Callable[[type[_T]], type[_T]]:
 
 
 def message(tag: str, service: str | None, inner: str | None = None) -> Callable[[type[_T]], type[_T]]:
-    """Like ``table``, for a message; its ``schema_version`` is written as 2.0b unless said otherwise."""
+    """Like ``table``, for a message, which also has its ``schema_version``."""
 
     def decorate(cls: type[_T]) -> type[_T]:
         cls.service = service  # type: ignore[attr-defined]

@@ -11,13 +11,16 @@ import calendar
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import attrs
 
-_SPACES = re.compile("[ \t\r\n]+")
+WHITE = " \t\r\n"
+"""White space of XML, which is less than that of Python."""
+_WHITES = re.compile(f"[{WHITE}]+")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -27,25 +30,17 @@ def shown(text: object, limit: int = 60) -> str:
     return repr(text if len(text) <= limit else text[: limit - 3] + "...")
 
 
-def collapsed(text: str) -> str:
-    """The text with its white space collapsed, as XML Schema does for everything but xs:string."""
-    return _SPACES.sub(" ", text).strip(" ")
-
-
 @attrs.frozen
 class SimpleType:
-    """A simple type of the schema: how its text is read and written."""
+    """A simple type of the schema: how its text is read and written, and the choices of an enumeration."""
 
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str]
+    choices: tuple[str, ...] = ()
 
 
 # --- texts ----------------------------------------------------------------------------------------
-
-
-def _read_string(text: str) -> str:
-    return text
 
 
 def _write_string(value: str) -> str:
@@ -56,14 +51,18 @@ def _write_string(value: str) -> str:
     return value
 
 
-STRING = SimpleType("string", _read_string, _write_string)
+STRING = SimpleType("string", str, _write_string)
 
 
-def _restricted(name: str, accepts: Callable[[str], object], complaint: str, collapse: bool = True) -> SimpleType:
-    """A type whose value is its own text, if ``accepts`` finds it good."""
+def _collapsed(text: str) -> str:
+    return _WHITES.sub(" ", text).strip(" ")
+
+
+def _restricted(name: str, accepts: Callable[[str], object], complaint: str, token: bool = True) -> SimpleType:
+    """A type whose value is its own text, if ``accepts`` finds it good; a token has its white space collapsed."""
 
     def read(text: str) -> str:
-        value = collapsed(text) if collapse else text
+        value = _collapsed(text) if token else text
         if not accepts(value):
             raise ValueError(f"{shown(text)} {complaint}")
         return value
@@ -71,41 +70,62 @@ def _restricted(name: str, accepts: Callable[[str], object], complaint: str, col
     return SimpleType(name, read, lambda value: read(_write_string(value)))
 
 
-def choice(name: str, *values: str, extensible: bool = False, collapse: bool = True) -> SimpleType:
+_EXTENSION = re.compile("x-[^ ].*")
+
+
+def choice(name: str, *values: str, extensible: bool = False, token: bool = True) -> SimpleType:
     """An enumeration; an ``extensible`` one also takes ``x-...`` (EiExtensionTokenType)."""
-    allowed = frozenset(values)
-    complaint = "is not one of " + ", ".join(values[:12]) + (", ..." if len(values) > 12 else "")
-    if not extensible:
-        return _restricted(name, allowed.__contains__, complaint, collapse)
-    extension = re.compile(r"x-\S.*", re.DOTALL)
-    return _restricted(name, lambda v: v in allowed or extension.fullmatch(v), complaint + " or x-...", collapse)
+    known = frozenset(values)
+    complaint = "is not one of " + ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
+    if extensible:
+        complaint += " or x-..."
+
+    def read(text: str) -> str:
+        if text in known:
+            return text
+        value = _collapsed(text) if token else text
+        if value in known or (extensible and _EXTENSION.fullmatch(value)):
+            return value
+        raise ValueError(f"{shown(text)} {complaint}")
+
+    return SimpleType(name, read, lambda value: read(_write_string(value)), values)
 
 
-def _is_uri(text: str) -> bool:
-    # The schema's anyURI takes nearly every text; what it refuses is a broken %-escape or a second '#'.
-    return text.count("#") < 2 and not re.search("%(?![0-9A-Fa-f]{2})", text)
-
-
-ANY_URI = _restricted("anyURI", _is_uri, "is not a URI")
-ID = _restricted("ID", re.compile(r"[^\W\d][\w.\-·]*").fullmatch, "is not an XML ID")
+# The schema's anyURI takes nearly every text: not a broken %-escape, a second "#", or a first segment with a
+# colon that is no scheme.
+_URI = re.compile(
+    "(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))"
+    "(?:[^#%]|%[0-9A-Fa-f]{2})*"
+    "(?:#(?:[^#%]|%[0-9A-Fa-f]{2})*)?"
+)  # fmt: skip
+ANY_URI = _restricted("anyURI", _URI.fullmatch, "is not a URI")
+_LETTERS = (
+    "A-Z_a-z\xc0-\xd6\xd8-\xf6\xf8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
+    "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
+)
+_ID = re.compile(f"[{_LETTERS}][{_LETTERS}\\-.0-9\xb7\u0300-\u036f\u203f\u2040]*")
+ID = _restricted("ID", _ID.fullmatch, "is not an XML ID")
 RESPONSE_CODE = _restricted(
-    "ResponseCodeType", re.compile("[0-9]{3}").fullmatch, "is not a response code of three digits", collapse=False
+    "ResponseCodeType", re.compile("[0-9]{3}").fullmatch, "is not a response code of three digits", token=False
 )
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
+_WHOLE = re.compile(r"\+?0*([0-9]+)|-0+")
+
 
 def _whole(name: str, top: int) -> SimpleType:
-    pattern = re.compile(r"\+?[0-9]+|-0+")
+    longest = len(str(top))
 
     def read(text: str) -> int:
-        value = collapsed(text)
-        if not pattern.fullmatch(value):
+        found = _WHOLE.fullmatch(text.strip(WHITE))
+        if not found:
             raise ValueError(f"{shown(text)} is not a whole number")
-        if len(value) > 20 or int(value) > top:
+        digits = found[1] or "0"
+        if len(digits) > longest or (value := int(digits)) > top:
             raise ValueError(f"{shown(text)} is larger than {top}")
-        return int(value)
+        return value
 
     def write(value: int) -> str:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= top:
@@ -124,8 +144,8 @@ _FLOAT_NAMES = {"INF": math.inf, "-INF": -math.inf, "NaN": math.nan}
 
 
 def _read_float(text: str) -> float:
-    # float() takes all that the schema takes and little more; what it takes too much is refused first.
-    value = collapsed(text)
+    # float() and Decimal() take all that the schema takes, and some more, which the pattern keeps out.
+    value = text.strip(WHITE)
     if _FLOAT.fullmatch(value):
         return float(value)
     if value in _FLOAT_NAMES:
@@ -136,19 +156,25 @@ def _read_float(text: str) -> float:
 def _write_float(value: float) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{shown(value)} is not a number")
-    if math.isfinite(value):
-        return repr(float(value))
-    return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{shown(value)} is too large") from None
+    if math.isfinite(number):
+        return repr(number)
+    return "NaN" if math.isnan(number) else "INF" if number > 0 else "-INF"
 
 
 FLOAT = SimpleType("float", _read_float, _write_float)
 
 
 def _read_floats(text: str) -> tuple[float, ...]:
-    return tuple(_read_float(item) for item in collapsed(text).split())
+    return tuple(_read_float(item) for item in _WHITES.split(text.strip(WHITE)) if item)
 
 
 def _write_floats(value: tuple[float, ...]) -> str:
+    if not isinstance(value, tuple):
+        raise ValueError(f"{shown(value)} is not a tuple of numbers")
     return " ".join(map(_write_float, value))
 
 
@@ -156,14 +182,14 @@ FLOATS = SimpleType("doubleList", _read_floats, _write_floats)
 
 
 def _read_decimal(text: str) -> Decimal:
-    value = collapsed(text)
+    value = text.strip(WHITE)
     if not _DECIMAL.fullmatch(value):
         raise ValueError(f"{shown(text)} is not a decimal number")
     return Decimal(value)
 
 
 def _write_decimal(value: Decimal) -> str:
-    if not isinstance(value, Decimal) or not value.is_finite():
+    if not isinstance(value, Decimal) or not value.is_finite() or abs(value.adjusted()) > 1000:
         raise ValueError(f"{shown(value)} is not a decimal number")
     return format(value, "f")
 
@@ -175,7 +201,7 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 def _read_boolean(text: str) -> bool:
     try:
-        return _BOOLEANS[collapsed(text)]
+        return _BOOLEANS[text.strip(WHITE)]
     except KeyError:
         raise ValueError(f"{shown(text)} is neither true nor false") from None
 
@@ -191,39 +217,40 @@ BOOLEAN = SimpleType("boolean", _read_boolean, _write_boolean)
 
 # --- time -----------------------------------------------------------------------------------------
 
-_INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?Z?")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?")
 
 
 def read_instant(text: str) -> datetime:
     """A DateTimeType as an instant in UTC; without a zone it is taken as UTC, digits beyond microseconds go."""
-    found = _INSTANT.fullmatch(collapsed(text))
-    if not found:
+    value = text.strip(WHITE)
+    if not _INSTANT.fullmatch(value):
         raise ValueError(f"{shown(text)} is not a time such as 2026-01-31T12:00:00Z")
-    year, month, day, hour, minute, second, fraction = found.groups(default="0")
     try:
-        midnight = (hour, minute, second, fraction.strip("0")) == ("24", "00", "00", "")
-        instant = datetime(
-            int(year), int(month), int(day), 0 if midnight else int(hour), int(minute), int(second),
-            int(fraction[:6].ljust(6, "0")), UTC,
-        )  # fmt: skip
-        return instant + timedelta(days=1) if midnight else instant
+        if value[11:13] != "24":
+            return datetime.fromisoformat(value.rstrip("Z") + "+00:00")
+        if not value[13:].strip(":0.Z"):
+            return datetime.fromisoformat(value[:10] + "T00:00:00+00:00") + timedelta(days=1)
     except (ValueError, OverflowError):
-        raise ValueError(f"{shown(text)} is no time of the calendar") from None
+        pass
+    raise ValueError(f"{shown(text)} is no time of the calendar")
 
 
 def write_instant(value: datetime) -> str:
     """An aware datetime as the schema writes it, in UTC, with a fraction only where there is one."""
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError(f"{shown(value)} is not an instant with a time zone")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    except OverflowError:
+        raise ValueError(f"{shown(value)} is not in the years 1 to 9999 of UTC") from None
 
 
 INSTANT = SimpleType("DateTimeType", read_instant, write_instant)
 
 # The alternation is the schema's own: it makes 1W valid and P1W not (which the bend week_duration mends).
-_DURATION = re.compile(
-    r"([+-])?P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?|(\d+)W"
-)  # fmt: skip
+_DURATION = re.compile(r"([+-])?P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?|(\d+)W")
+_LONGEST_DURATION = 100
+_MOST_MONTHS = 12 * 10_000
 
 
 @attrs.frozen
@@ -231,7 +258,8 @@ class Duration:
     """A DurationValueType: what was written, its calendar months and its fixed part.
 
     A year or a month is no number of seconds, so ``months`` stays apart from ``fixed`` and only
-    ``after`` gives an instant.  Two durations are equal when they were written alike.
+    ``after`` gives an instant.  Two durations are equal when they were written alike.  Raises
+    ValueError for a text that is no duration or longer than a VTN can count.
     """
 
     text: str
@@ -240,15 +268,15 @@ class Duration:
 
     def __attrs_post_init__(self) -> None:
         found = _DURATION.fullmatch(self.text)
-        if not found:
+        if not found or len(self.text) > _LONGEST_DURATION:
             raise ValueError(f"{shown(self.text)} is not a duration such as PT15M")
         sign = -1 if found[1] == "-" else 1
         try:
             years, months, days, hours, minutes, seconds, weeks = (int(n or 0) for n in found.groups()[1:])
             fixed = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-            if years * 12 + months > 120_000:
+            if years * 12 + months > _MOST_MONTHS:
                 raise OverflowError
-        except (ValueError, OverflowError):
+        except OverflowError:
             raise ValueError(f"{shown(self.text)} is longer than a VTN can count") from None
         object.__setattr__(self, "months", sign * (years * 12 + months))
         object.__setattr__(self, "fixed", sign * fixed)
@@ -265,9 +293,14 @@ class Duration:
         return cls(("-" if total < 0 else "") + "P" + day + (f"T{time}" if time else "" if day else "T0S"))
 
     def after(self, instant: datetime) -> datetime:
-        """``instant`` plus this duration: months by the calendar (clipped to the month's end), then the rest."""
+        """``instant`` plus this duration: months by the calendar (clipped to the month's end), then the rest.
+
+        Raises OverflowError where that is not in the years 1 to 9999.
+        """
         if self.months:
             year, month = divmod(instant.year * 12 + instant.month - 1 + self.months, 12)
+            if not MINYEAR <= year <= MAXYEAR:
+                raise OverflowError(f"{instant} and {self.text} is not in the years 1 to 9999")
             day = min(instant.day, calendar.monthrange(year, month + 1)[1])
             instant = instant.replace(year=year, month=month + 1, day=day)
         return instant + self.fixed
@@ -285,7 +318,8 @@ def _write_duration(value: Duration) -> str:
     return value.text
 
 
-DURATION = SimpleType("DurationValueType", Duration, _write_duration)
+# Many intervals are of one length: the last texts are remembered.
+DURATION = SimpleType("DurationValueType", lru_cache(256)(Duration), _write_duration)
 
 
 # --- enumerations ---------------------------------------------------------------------------------
@@ -294,7 +328,7 @@ SCHEMA_VERSION = choice("schemaVersionType", "2.0a", "2.0b", extensible=True)
 PROFILE_NAME = choice("oadrProfileType", "2.0a", "2.0b")
 TRANSPORT_NAME = choice("oadrTransportType", "simpleHttp", "xmpp")
 SERVICE_NAME = choice("oadrServiceNameType", "EiEvent", "EiOpt", "EiReport", "EiRegisterParty", "OadrPoll")
-RESPONSE_REQUIRED = choice("ResponseRequiredType", "always", "never", collapse=False)
+RESPONSE_REQUIRED = choice("ResponseRequiredType", "always", "never", token=False)
 OPT_TYPE = choice("OptTypeType", "optIn", "optOut")
 OPT_REASON = choice(
     "OptReasonType", "economic", "emergency", "mustRun", "notParticipating", "outageRunStatus", "overrideStatus",
@@ -337,17 +371,24 @@ DATA_QUALITY = choice(
     "Quality Limit - Field/High", "Quality Limit - Field/Constant", extensible=True,
 )  # fmt: skip
 SI_SCALE = choice(
-    "SiScaleCodeType", "p", "n", "micro", "m", "c", "d", "k", "M", "G", "T", "none", collapse=False
+    "SiScaleCodeType", "p", "n", "micro", "m", "c", "d", "k", "M", "G", "T", "none", token=False
 )  # fmt: skip
 REAL_POWER_UNITS = choice("itemUnits", "W", "J/s")
 TEMPERATURE_UNITS = choice("temperatureUnitType", "celsius", "fahrenheit")
 CURRENCY_DESCRIPTION = choice("currencyItemDescriptionType", "currency", "currencyPerKW", "currencyPerKWh")
-CURRENCY = choice("ISO3AlphaCurrencyCodeContentType", *(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYR BZD CAD"
-    " CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EEK EGP ERN ETB EUR FJD FKP GBP GEL"
-    " GHS GIP GMD GNF GTQ GWP GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW"
-    " KWD KYD KZT LAK LBP LKR LRD LSL LTL LVL LYD MAD MDL MGA MKD MMK MNT MOP MRO MUR MVR MWK MXN MXV MYR MZN NAD"
-    " NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS"
-    " SRD STD SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN USS UYI UYU UZS VEF VND VUV WST XAF"
-    " XAG XAU XBA XBB XBC XBD XCD XDR XFU XOF XPD XPF XPT XTS XXX YER ZAR ZMK ZWL"
-).split())  # fmt: skip
+CURRENCY = choice(
+    "ISO3AlphaCurrencyCodeContentType",
+    "AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BGN", "BHD",
+    "BIF", "BMD", "BND", "BOB", "BOV", "BRL", "BSD", "BTN", "BWP", "BYR", "BZD", "CAD", "CDF", "CHE", "CHF",
+    "CHW", "CLF", "CLP", "CNY", "COP", "COU", "CRC", "CUC", "CUP", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD",
+    "EEK", "EGP", "ERN", "ETB", "EUR", "FJD", "FKP", "GBP", "GEL", "GHS", "GIP", "GMD", "GNF", "GTQ", "GWP",
+    "GYD", "HKD", "HNL", "HRK", "HTG", "HUF", "IDR", "ILS", "INR", "IQD", "IRR", "ISK", "JMD", "JOD", "JPY",
+    "KES", "KGS", "KHR", "KMF", "KPW", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP", "LKR", "LRD", "LSL", "LTL",
+    "LVL", "LYD", "MAD", "MDL", "MGA", "MKD", "MMK", "MNT", "MOP", "MRO", "MUR", "MVR", "MWK", "MXN", "MXV",
+    "MYR", "MZN", "NAD", "NGN", "NIO", "NOK", "NPR", "NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN",
+    "PYG", "QAR", "RON", "RSD", "RUB", "RWF", "SAR", "SBD", "SCR", "SDG", "SEK", "SGD", "SHP", "SLL", "SOS",
+    "SRD", "STD", "SVC", "SYP", "SZL", "THB", "TJS", "TMT", "TND", "TOP", "TRY", "TTD", "TWD", "TZS", "UAH",
+    "UGX", "USD", "USN", "USS", "UYI", "UYU", "UZS", "VEF", "VND", "VUV", "WST", "XAF", "XAG", "XAU", "XBA",
+    "XBB", "XBC", "XBD", "XCD", "XDR", "XFU", "XOF", "XPD", "XPF", "XPT", "XTS", "XXX", "YER", "ZAR", "ZMK",
+    "ZWL",
+)  # fmt: skip

@@ -10,47 +10,57 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import cache
 
 from lxml import etree
 
-from ..model.values import write_instant
+from ..model.values import WHITE, write_instant
 from .codec import SEQUENCES, clark
 
 Bends = Collection[str]
 """Names of bends that are allowed."""
+Bend = Callable[[etree._Element], bool]
+"""Rewrites a message's element where it must; says whether it did."""
 
 
-def _insert_empty(name: str) -> Callable[[etree._Element], bool]:
+def _insert_empty(name: str) -> Bend:
     """A bend that puts an empty element where a mandatory one of this name is missing."""
     tag = clark(name)
 
+    @cache
+    def parents() -> dict[str, frozenset[str]]:
+        """The elements that must hold one -> what may stand before it there."""
+        found = {}
+        for parent, sequence in SEQUENCES.items():
+            before: set[str] = set()
+            for place in sequence.places:
+                if tag in place.readers and place.step.least:
+                    found[parent] = frozenset(before)
+                before.update(place.readers)
+        return found
+
     def bend(message: etree._Element) -> bool:
         bent = False
-        for node in message.iter():
-            sequence = SEQUENCES.get(node.tag)
-            if sequence is None or node.find(tag) is not None:
-                continue
-            position = next((i for i, slot in enumerate(sequence.slots) if tag in slot.names), None)
-            if position is None or not sequence.slots[position].step.least:
-                continue
-            before = {other for slot in sequence.slots[:position] for other in slot.names}
-            index = sum(1 for child in node if child.tag in before)
-            node.insert(index, node.makeelement(tag))
-            bent = True
+        for node in message.iter(*parents()):
+            tags = [child.tag for child in node]
+            if tag not in tags:
+                before = parents()[node.tag]
+                node.insert(sum(other in before for other in tags), node.makeelement(tag))
+                bent = True
         return bent
 
     return bend
 
 
-def _rewrite_text(names: tuple[str, ...], rewrite: Callable[[str], str | None]) -> Callable[[etree._Element], bool]:
+def _rewrite_text(names: tuple[str, ...], rewrite: Callable[[str], str | None]) -> Bend:
     """A bend that replaces the text of elements of these names where ``rewrite`` has a better one."""
     tags = tuple(map(clark, names))
 
     def bend(message: etree._Element) -> bool:
         bent = False
         for node in message.iter(*tags):
-            better = None if len(node) else rewrite((node.text or "").strip())
-            if better is not None:
+            text = node.text or ""
+            if len(text) <= _LONGEST and not len(node) and (better := rewrite(text.strip(WHITE))):
                 node.text = better
                 bent = True
         return bent
@@ -58,6 +68,8 @@ def _rewrite_text(names: tuple[str, ...], rewrite: Callable[[str], str | None]) 
     return bend
 
 
+_LONGEST = 100
+"""More characters than this are no time and no duration, and are not searched for one."""
 _TIMES = ("xcal:date-time", "ei:createdDateTime", "ei:modificationDateTime")
 _DURATIONS = ("xcal:duration", "xcal:startafter", "oadr:oadrMinPeriod", "oadr:oadrMaxPeriod")
 _OFFSET = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?([+-]\d\d):?(\d\d)")
@@ -86,29 +98,46 @@ def _without_fraction(text: str) -> str | None:
     return f"{found[1]}{found[2]}S" if found else None
 
 
-def _unit_of_money(message: etree._Element) -> bool:
+_MONEY = {
+    clark("oadr:currency"): "currency",
+    clark("oadr:currencyPerKWh"): "currencyPerKWh",
+    clark("oadr:currencyPerKW"): "currencyPerKW",
+    clark("oadr:currencyPerThm"): "currency",  # the schema has no word of its own for it
+}
+
+
+def _describe_money(message: etree._Element) -> bool:
     bent = False
-    descriptions = {"currency": "currency", "currencyPerKWh": "currencyPerKWh", "currencyPerKW": "currencyPerKW"}
-    for name, description in (*descriptions.items(), ("currencyPerThm", "currency")):
-        for node in message.iter(clark(f"oadr:{name}")):
-            found = node.find(clark("oadr:itemDescription"))
-            if found is not None and not len(found) and not (found.text or "").strip():
-                found.text = description
+    for node in message.iter(*_MONEY):
+        for description in node.iterchildren(clark("oadr:itemDescription")):
+            if not len(description) and not (description.text or "").strip(WHITE):
+                description.text = _MONEY[node.tag]
                 bent = True
     return bent
 
 
-BENDS: dict[str, Callable[[etree._Element], bool]] = {
+def _drop_empty_intervals(message: etree._Element) -> bool:
+    bent = False
+    for report in message.iter(clark("oadr:oadrReport")):
+        for intervals in report.findall(clark("strm:intervals")):
+            if not len(intervals) and not (intervals.text or "").strip(WHITE):
+                report.remove(intervals)
+                bent = True
+    return bent
+
+
+BENDS: dict[str, Bend] = {
     "missing_request_id": _insert_empty("pyld:requestID"),
     "missing_ven_id": _insert_empty("ei:venID"),
     "offset_time": _rewrite_text(_TIMES, _to_utc),
     "week_duration": _rewrite_text(_DURATIONS, _weeks_to_days),
     "fractional_duration": _rewrite_text(_DURATIONS, _without_fraction),
-    "empty_currency_description": _unit_of_money,
+    "empty_currency_description": _describe_money,
+    "empty_intervals": _drop_empty_intervals,
 }
 """Name -> rewrite, in the order in which they run."""
 
-ALL: Bends = frozenset(BENDS)
+ALL = frozenset(BENDS)
 
 
 def apply(message: etree._Element, allowed: Bends) -> tuple[str, ...]:

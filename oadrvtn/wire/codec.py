@@ -6,16 +6,15 @@ XML (inclusive C14N 1.0) by construction, and refuses values that could not be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import attrs
 from lxml import etree
 
-from ..model.errors import InvalidData
+from ..model.errors import InvalidData, Unreadable
 from ..model.schema import ANYTHING, FEED, NAMESPACES, ROW, Element, Row, Step
-from ..model.values import SimpleType, collapsed, shown
+from ..model.values import WHITE, SimpleType, shown
 from .parser import parse
 
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -23,7 +22,11 @@ _XSI_ALLOWED = frozenset(_XSI + name for name in ("type", "schemaLocation", "noN
 
 _T = TypeVar("_T", bound=Element)
 Read = Callable[[etree._Element], Any]
+"""Makes the value of an element; raises ValueError, or a Fault where it knows more of the place."""
 Write = Callable[[Any, "Output"], None]
+"""Appends the whole element of a value; raises likewise."""
+Attributes = dict[str, tuple[str, SimpleType]]
+"""lxml's form of an attribute's name -> the field's name and type."""
 
 
 class Fault(ValueError):
@@ -35,6 +38,13 @@ class Fault(ValueError):
 
     def __str__(self) -> str:
         return f"{'/'.join(reversed(self.path))}: {self.args[0]}"
+
+
+def placed(error: ValueError, label: str) -> Fault:
+    """The error as a Fault inside of ``label``."""
+    fault = error if isinstance(error, Fault) else Fault(str(error))
+    fault.path.append(label)
+    return fault
 
 
 class Output(list[str]):
@@ -49,76 +59,125 @@ def clark(name: str) -> str:
     return f"{{{NAMESPACES[prefix]}}}{local}"
 
 
-def local(tag: str) -> str:
-    """The local part of lxml's form of a name."""
-    return tag.rpartition("}")[2]
+def local(name: str) -> str:
+    """The local part of a prefixed name or of lxml's form of it, cut where a peer made it long."""
+    found = name.rpartition("}")[2].rpartition(":")[2]
+    return found if len(found) <= 60 else found[:57] + "..."
 
 
-def _check_attributes(node: etree._Element, known: dict[str, Any]) -> None:
-    for key in node.keys():
-        if key not in known and key not in _XSI_ALLOWED:
-            raise Fault(f"the attribute {shown(key)} is not known here")
+def _stranger(tag: str, known: Iterable[str]) -> str:
+    """What is wrong with an element or attribute that is none of the ``known``."""
+    for name in known:
+        if local(name) == local(tag):
+            found, wanted = (of.rpartition("}")[0].lstrip("{") for of in (tag, name))
+            return f"is in {f'the namespace {shown(found)}' if found else 'no namespace'}, not in {wanted!r}"
+    return "is not known here"
+
+
+def _read_attributes(node: etree._Element, known: Attributes) -> dict[str, Any]:
+    values = {}
+    attributes: Any = node.items()
+    for key, text in attributes:
+        if key in known:
+            name, of = known[key]
+            try:
+                values[name] = of.read(text)
+            except ValueError as error:
+                raise Fault(str(error), "@" + local(key)) from None
+        elif key not in _XSI_ALLOWED:
+            raise Fault(_stranger(key, known), "@" + local(key))
+    return values
 
 
 def _escape(text: str) -> str:
+    # "&" is by far the rarest, and must come first.
     if "&" in text:
         text = text.replace("&", "&amp;")
     return text.replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
 
 
-def _escape_attribute(text: str) -> str:
-    for character, reference in (("&", "&amp;"), ("<", "&lt;"), ('"', "&quot;"), ("\t", "&#x9;"), ("\n", "&#xA;")):
-        text = text.replace(character, reference)
-    return text.replace("\r", "&#xD;")
+_ATTRIBUTE = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"})
 
 
 # --- what stands at the end of a path ---------------------------------------------------------------
 
 
-def _simple(of: SimpleType) -> tuple[Read, Write]:
+@attrs.frozen
+class End:
+    """How an element of one name is read and written, and which prefixes may occur in it."""
+
+    read: Read
+    write: Write
+    prefixes: frozenset[str] = frozenset()
+
+
+def _end(name: str, row: Row) -> End:
+    if row.fixed is not None:
+        return _leaf(name, _fixed(row.fixed))
+    if row.end is ANYTHING:
+        return End(lambda node: None, lambda value, out: out.append(f"<{name}></{name}>"))
+    if row.end is FEED:
+        return End(_read_feed, _write_feed)
+    if isinstance(row.end, SimpleType):
+        return _leaf(name, row.end)
+    return table_of(row.end).end(name)
+
+
+def _leaf(name: str, of: SimpleType) -> End:
     read_text, write_text = of.read, of.write
 
     def read(node: etree._Element) -> Any:
         if len(node):
             raise Fault(f"holds the element {local(node[0].tag)} where a plain value is expected")
         if node.keys():
-            _check_attributes(node, {})
+            _read_attributes(node, {})
         return read_text(node.text or "")
 
     def write(value: Any, out: Output) -> None:
-        out.append(_escape(write_text(value)))
+        out.append(f"<{name}>{_escape(write_text(value))}</{name}>")
 
-    return read, write
+    return End(read, write)
 
 
-def _fixed(text: str) -> tuple[Read, Write]:
+def _fixed(text: str) -> SimpleType:
+    """An element with this text alone; it may also be empty."""
+
     def accept(found: str) -> str:
         if found not in ("", text):
             raise ValueError(f"{shown(found)} is not the fixed value {text!r}")
         return text
 
-    return _simple(SimpleType("fixed", accept, accept))
+    return SimpleType("fixed", accept, accept)
 
 
-def _read_anything(node: etree._Element) -> None:
-    nil = node.get(_XSI + "nil")
-    if nil is not None and collapsed(nil) in ("true", "1") and (len(node) or node.text):
-        raise Fault("is nil and yet has content")
-
-
-def _write_anything(value: Any, out: Output) -> None:
-    pass
+_VALUES = etree.XPath(".//text() | .//@*", smart_strings=False)
+_MOST_PREFIXES = 100
 
 
 def _read_feed(node: etree._Element) -> str:
-    # Inclusive: a prefix that is used inside a value (xsi:type) keeps its declaration.
-    return etree.tostring(node, method="c14n", with_tail=False).decode()
+    """The feed as canonical XML that stands by itself: with the declarations that it uses, no others.
+
+    A prefix may be used inside a value only (``xsi:type="espi:..."``), so one that looks like it counts.
+    """
+    prefixes = set(node.nsmap) | {prefix for _, (prefix, _) in etree.iterwalk(node, events=("start-ns",))}
+    if len(prefixes) > _MOST_PREFIXES:  # canonicalising takes their square
+        raise Fault(f"declares more than {_MOST_PREFIXES} prefixes")
+    values: Any = _VALUES(node)
+    text = "\n".join(values)
+    used = [prefix for prefix in prefixes if prefix and f"{prefix}:" in text]
+    return etree.tostring(
+        node, method="c14n", exclusive=True, inclusive_ns_prefixes=["#default", *used], with_tail=False
+    ).decode()
 
 
 def _write_feed(value: str, out: Output) -> None:
-    if parse(value.encode()).tag != clark("atom:feed"):
-        raise Fault("is not an Atom feed")
-    out.append(value)
+    try:
+        node = parse(value.encode())
+    except (Unreadable, AttributeError):
+        raise ValueError(f"{shown(value)} is no XML") from None
+    if node.tag != clark("atom:feed"):
+        raise ValueError(f"{shown(value)} is no Atom feed")
+    out.append(_read_feed(node))
     out.foreign = True
 
 
@@ -126,268 +185,278 @@ def _write_feed(value: str, out: Output) -> None:
 
 
 @attrs.frozen
-class Slot:
-    """One step of a sequence: the elements that may stand there and how each is read and written."""
+class Place:
+    """A step of a sequence: the field that it fills, and the elements that may stand there, by lxml's names."""
 
+    field: str
     step: Step
-    names: tuple[str, ...]
     readers: dict[str, Read]
-    absent: Any
-    write: Write
 
     @property
     def label(self) -> str:
         """What an error calls it."""
-        return " or ".join(local(name) for name in self.names[:3]) + (" or ..." if len(self.names) > 3 else "")
+        names = [local(name) for name in self.readers]
+        return " or ".join(names[:3]) + (" or ..." if len(names) > 3 else "")
 
 
-def _wrapped(name: str, write: Write) -> Write:
+SEQUENCES: dict[str, Sequence] = {}
+"""lxml's name of an element with children -> its sequence (the last of them where a name has several)."""
+
+
+class Sequence:
+    """The attributes and children of an element, in order."""
+
+    def __init__(self, name: str, places: tuple[Place, ...], attributes: Attributes | None = None) -> None:
+        self.places = places
+        self._attributes = attributes or {}
+        self._unset = {field: None for field, _ in self._attributes.values()}
+        self._by_tag = {
+            tag: (number, place.field, place.step.many, read)
+            for number, place in enumerate(places)
+            for tag, read in place.readers.items()
+        }
+        self._mandatory = tuple((place.field, place) for place in places if place.step.least)
+        self._many = tuple(place.field for place in places if place.step.many)
+        SEQUENCES[clark(name)] = self
+
+    def read(self, node: etree._Element) -> dict[str, Any]:
+        """Field -> value, of those that are there; raises a Fault for what the schema refuses."""
+        values: dict[str, Any] = self._unset.copy()
+        if node.keys():
+            values.update(_read_attributes(node, self._attributes))
+        if (text := node.text) and text.strip(WHITE):
+            raise Fault(f"holds the text {shown(text)} where elements are expected")
+        by_tag = self._by_tag
+        last = -1
+        for child in node:
+            known = by_tag.get(child.tag)
+            if known is None:
+                raise Fault(_stranger(child.tag, by_tag), local(child.tag))
+            number, field, many, read = known
+            if number > last:
+                last = number
+                if many:
+                    values[field] = []
+            elif number < last or not many:
+                raise Fault("stands too late" if number < last else "is one too many", local(child.tag))
+            try:
+                value = read(child)
+                if (tail := child.tail) and tail.strip(WHITE):
+                    raise Fault(f"is followed by the text {shown(tail)}")
+            except ValueError as error:
+                mark = f"[{len(values[field]) + 1}]" if many else ""
+                raise placed(error, local(child.tag) + mark) from None
+            if many:
+                values[field].append(value)
+            else:
+                values[field] = value
+        for field, place in self._mandatory:
+            if field not in values:
+                raise Fault(f"{place.label} is missing")
+        for field in self._many:
+            if field in values:
+                values[field] = tuple(values[field])
+        return values
+
+
+# --- fields -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Slot(Place):
+    """The place of a field of a table: also how it is written, and its value where nothing stands."""
+
+    absent: Any
+    write: Write
+    prefixes: frozenset[str]
+
+
+def _slot(field: str, path: tuple[Step, ...], row: Row) -> Slot:
+    step, rest = path[0], path[1:]
+    absent: Any = () if step.many else None
+    if isinstance(row.end, tuple) and not rest:
+        ends = {cls.tag: table_of(cls).end(cls.tag) for cls in row.end}
+        write = _by_class({cls: ends[cls.tag].write for cls in row.end})
+    else:
+        if rest:
+            inner = _slot(field, rest, row)
+            absent = absent if step.many else inner.absent
+            end = _wrapper(step.name, inner)
+        else:
+            end = _end(step.name, row)
+        ends, write = {step.name: end}, end.write
+    return Slot(
+        field,
+        step,
+        {clark(name): end.read for name, end in ends.items()},
+        absent,
+        _write_many(step, write) if step.many else _write_one(step, absent, write),
+        _prefixes(ends).union(*(end.prefixes for end in ends.values())),
+    )
+
+
+def _prefixes(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.partition(":")[0] for name in names)
+
+
+def _wrapper(name: str, slot: Slot) -> End:
+    """An element that only wraps what the slot holds."""
+    sequence = Sequence(name, (slot,))
     opening, closing = f"<{name}>", f"</{name}>"
 
-    def wrapped(value: Any, out: Output) -> None:
+    def read(node: etree._Element) -> Any:
+        return sequence.read(node).get(slot.field, slot.absent)
+
+    def write(value: Any, out: Output) -> None:
         out.append(opening)
-        write(value, out)
+        slot.write(value, out)
         out.append(closing)
 
-    return wrapped
+    return End(read, write, slot.prefixes)
 
 
 def _by_class(writers: dict[type, Write]) -> Write:
     def write(value: Any, out: Output) -> None:
-        try:
-            writer = writers[type(value)]
-        except KeyError:
-            raise Fault(f"{shown(value)} is none of {', '.join(cls.__name__ for cls in writers)}") from None
+        writer = writers.get(type(value))
+        if writer is None:
+            raise ValueError(f"{shown(value)} is none of {', '.join(cls.__name__ for cls in writers)}")
         writer(value, out)
 
     return write
 
 
-def _counted(step: Step, absent: Any, write: Write) -> Write:
-    """The writer of one value made into that of as many as the step may hold."""
-    label = step.name.partition(":")[2]
+def _write_many(step: Step, write: Write) -> Write:
+    label = local(step.name)
 
     def write_many(values: Any, out: Output) -> None:
         if not isinstance(values, tuple):
             raise Fault(f"{shown(values)} is not a tuple", label)
         if len(values) < step.least:
             raise Fault(f"{label} is missing")
-        number = 0
-        try:
-            for number, value in enumerate(values, 1):
+        for number, value in enumerate(values, 1):
+            try:
                 write(value, out)
-        except ValueError as error:
-            raise _placed(error, f"{label}[{number}]") from None
+            except ValueError as error:
+                raise placed(error, f"{label}[{number}]") from None
+
+    return write_many
+
+
+def _write_one(step: Step, absent: Any, write: Write) -> Write:
+    label, optional = local(step.name), not step.least
 
     def write_one(value: Any, out: Output) -> None:
-        if step.least == 0 and (value is None or value == absent):
+        if optional and (value is None or value == absent):
             return
         try:
             write(value, out)
         except ValueError as error:
-            raise _placed(error, label) from None
+            raise placed(error, label) from None
 
-    return write_many if step.many else write_one
-
-
-def _placed(error: ValueError, label: str) -> Fault:
-    fault = error if isinstance(error, Fault) else Fault(str(error))
-    fault.path.append(label)
-    return fault
-
-
-def _slot(path: tuple[Step, ...], row: Row) -> Slot:
-    step, rest = path[0], path[1:]
-    if rest:
-        inner = _slot(rest, row)
-        sequence = Sequence(step.name, (inner,))
-        absent = () if step.many or inner.absent == () else None
-        read: Read = lambda node: sequence.read(node)[0]  # noqa: E731
-        ends = {step.name: (read, _wrapped(step.name, inner.write))}
-    else:
-        absent = () if step.many else None
-        if isinstance(row.end, tuple):
-            tables = [table_of(cls) for cls in row.end]
-            write = _by_class({table.cls: _wrapped(table.name, table.write) for table in tables})
-            ends = {table.name: (table.read, write) for table in tables}
-        else:
-            read, write = _end(row)
-            ends = {step.name: (read, _wrapped(step.name, write))}
-    write = next(iter(ends.values()))[1]
-    readers = {clark(name): end[0] for name, end in ends.items()}
-    return Slot(step, tuple(readers), readers, absent, _counted(step, absent, write))
-
-
-def _end(row: Row) -> tuple[Read, Write]:
-    if row.fixed is not None:
-        return _fixed(row.fixed)
-    if row.end is ANYTHING:
-        return _read_anything, _write_anything
-    if row.end is FEED:
-        return _read_feed, _write_feed
-    if isinstance(row.end, SimpleType):
-        return _simple(row.end)
-    table = table_of(row.end)
-    return table.read, table.write
-
-
-SEQUENCES: dict[str, Sequence] = {}
-"""lxml tag of an element with children -> its sequence (for names that stand for several: the last one)."""
-
-
-class Sequence:
-    """The children of an element, in order."""
-
-    def __init__(self, name: str, slots: tuple[Slot, ...], attributes: dict[str, Any] | None = None) -> None:
-        self.slots = slots
-        self.attributes = attributes or {}
-        SEQUENCES[clark(name)] = self
-
-    def read(self, node: etree._Element) -> list[Any]:
-        """The value of each slot; raises a Fault at the first place that the schema refuses."""
-        if node.keys():
-            _check_attributes(node, self.attributes)
-        if node.text and node.text.strip(" \t\r\n"):
-            raise Fault(f"holds the text {shown(node.text)} where elements are expected")
-        children: Iterator[etree._Element] = iter(node)
-        child = next(children, None)
-        values = []
-        for slot in self.slots:
-            readers = slot.readers
-            number = 0
-            many: list[Any] = []
-            value: Any = slot.absent
-            try:
-                while child is not None and (reader := readers.get(child.tag)):
-                    number += 1
-                    value = reader(child)
-                    if child.tail and child.tail.strip(" \t\r\n"):
-                        raise Fault(f"is followed by the text {shown(child.tail)}")
-                    child = next(children, None)
-                    if not slot.step.many:
-                        break
-                    many.append(value)
-            except ValueError as error:
-                mark = f"[{number}]" if slot.step.many else ""
-                raise _placed(error, local(child.tag) + mark) from None  # type: ignore[union-attr]
-            if number < slot.step.least:
-                self._refuse(slot, child)
-            values.append(tuple(many) if slot.step.many else value)
-        if child is not None:
-            self._refuse(None, child)
-        return values
-
-    def _refuse(self, slot: Slot | None, child: etree._Element | None) -> None:
-        """Say what is wrong with ``child``, which stands where ``slot`` (None: the end) should."""
-        wanted = f"{slot.label} is missing" if slot else ""
-        if child is None:
-            raise Fault(wanted)
-        namesakes = [name for s in self.slots for name in s.names if local(name) == local(child.tag)]
-        if not namesakes:
-            raise Fault(f"is not known here{wanted and f', and {wanted}'}", local(child.tag))
-        if child.tag not in namesakes:
-            place = child.tag.partition("}")[0].lstrip("{") if child.tag.startswith("{") else ""
-            raise Fault(f"is in the namespace {shown(place)}, not {namesakes[0].partition('}')[0][1:]!r}", local(child.tag))
-        raise Fault(wanted or "stands once more, or too late", *([] if slot else [local(child.tag)]))
+    return write_one
 
 
 # --- tables -----------------------------------------------------------------------------------------
+
+_INNER = "inner"
 
 
 class Table:
     """A class of the model, compiled."""
 
     def __init__(self, cls: type[Element]) -> None:
-        self.cls, self.name = cls, cls.tag
-        fields = [(field, field.metadata[ROW]) for field in attrs.fields(cls)]
-        rows = [(field, row) for field, row in fields if not row.attribute]
-        self._attributes = {
-            clark(row.path[0].name): (field.name, row.path[0].name, row.end) for field, row in fields if row.attribute
-        }
+        rows: list[tuple[attrs.Attribute[Any], Row]] = [(field, field.metadata[ROW]) for field in attrs.fields(cls)]
+        slots = tuple(_slot(field.name, row.path, row) for field, row in rows if not row.attribute)
+        self._cls = cls
+        self._writers = tuple((slot.field, slot.write) for slot in slots)
+        self._attributes = [(field.name, row.path[0].name, row.end) for field, row in rows if row.attribute]
         # A value that the schema fixes is read and checked, but it is no argument of the class.
-        self._names = tuple(field.name if field.init else None for field, _ in rows)
-        slots = tuple(_slot(row.path, row) for _, row in rows)
-        self._writers = tuple((field.name, slot.write) for (field, _), slot in zip(rows, slots, strict=True))
+        self._no_arguments = tuple(field.name for field, _ in rows if not field.init)
+        names = [cls.tag, *([cls.inner] if cls.inner else []), *(name for _, name, _ in self._attributes)]
+        self.prefixes = _prefixes(names).union(*(slot.prefixes for slot in slots))
+        places: tuple[Place, ...] = slots
+        self._opening = self._closing = ""
         if cls.inner:
-            self._sequence = Sequence(cls.inner, slots)
-            inner = Slot(Step(cls.inner, 1, False), (clark(cls.inner),), {clark(cls.inner): self._sequence.read}, None, _write_anything)
-            self._outer: Sequence | None = Sequence(cls.tag, (inner,), self._attributes)
-        else:
-            self._outer = None
-            self._sequence = Sequence(cls.tag, slots, self._attributes)
+            self._opening, self._closing = f"<{cls.inner}>", f"</{cls.inner}>"
+            inner = Sequence(cls.inner, slots)
+            places = (Place(_INNER, Step.parse(cls.inner), {clark(cls.inner): inner.read}),)
+        self._sequence = Sequence(cls.tag, places, {clark(name): (field, of) for field, name, of in self._attributes})
+
+    def end(self, name: str) -> End:
+        """The table as what an element of this name holds."""
+        return End(self.read, lambda value, out: self.write(value, out, name), self.prefixes)
 
     def read(self, node: etree._Element) -> Any:
-        """The element as an instance of the class."""
-        values = self._outer.read(node)[0] if self._outer else self._sequence.read(node)
-        arguments = {name: value for name, value in zip(self._names, values, strict=True) if name}
-        for key, (name, _, of) in self._attributes.items():
-            text = node.get(key)
-            try:
-                arguments[name] = None if text is None else of.read(text)
-            except ValueError as error:
-                raise Fault(str(error), "@" + local(key)) from None
-        return self.cls(**arguments)
+        """The element as an instance of the class; raises Fault."""
+        values = self._sequence.read(node)
+        if self._opening:
+            values |= values.pop(_INNER)
+        for field in self._no_arguments:
+            del values[field]
+        return self._cls(**values)
 
-    def write(self, value: Any, out: Output) -> None:
-        """What stands between the element's tags; its attributes go into the tag before."""
-        if type(value) is not self.cls:
-            raise Fault(f"{shown(value)} is not of the class {self.cls.__name__}")
-        if self._attributes:
-            self._write_attributes(value, out)
-        if self.cls.inner:
-            out.append(f"<{self.cls.inner}>")
-        for name, write in self._writers:
-            write(getattr(value, name), out)
-        if self.cls.inner:
-            out.append(f"</{self.cls.inner}>")
+    def write(self, value: Any, out: Output, name: str, declarations: str = "") -> None:
+        """Append the value as an element of this name; raises ValueError."""
+        if type(value) is not self._cls:
+            raise ValueError(f"{shown(value)} is not of the class {self._cls.__name__}")
+        attributes = self._write_attributes(value) if self._attributes else ""
+        out.append(f"<{name}{declarations}{attributes}>{self._opening}")
+        try:
+            for field, write in self._writers:
+                write(getattr(value, field), out)
+        except ValueError as error:
+            raise placed(error, local(self._cls.inner)) if self._cls.inner else error from None
+        out.append(f"{self._closing}</{name}>")
 
-    def _write_attributes(self, value: Any, out: Output) -> None:
-        for name, qualified, of in self._attributes.values():
-            if (found := getattr(value, name)) is not None:
+    def _write_attributes(self, value: Any) -> str:
+        written = ""
+        for field, name, of in self._attributes:
+            if (found := getattr(value, field)) is not None:
                 try:
-                    text = _escape_attribute(of.write(found))
+                    written += f' {name}="{of.write(found).translate(_ATTRIBUTE)}"'
                 except ValueError as error:
-                    raise Fault(str(error), "@" + name) from None
-                out[-1] = f'{out[-1][:-1]} {qualified}="{text}">'
+                    raise Fault(str(error), "@" + local(name)) from None
+        return written
 
 
-@cache
+_TABLES: dict[type[Element], Table] = {}
+
+
 def table_of(cls: type[Element]) -> Table:
     """The compiled table of a class; made once."""
-    return Table(cls)
+    if cls not in _TABLES:
+        _TABLES[cls] = Table(cls)
+    return _TABLES[cls]
 
 
-@cache
-def prefixes_of(cls: type[Element]) -> frozenset[str]:
-    """The prefixes that an element of this class may use, of whatever it holds."""
-    found = {cls.tag.partition(":")[0]} | ({cls.inner.partition(":")[0]} if cls.inner else set())
-    for field in attrs.fields(cls):
-        row: Row = field.metadata[ROW]
-        classes = row.end if isinstance(row.end, tuple) else (row.end,)
-        if not isinstance(row.end, tuple):
-            found.update(step.name.partition(":")[0] for step in row.path)
-        for end in classes:
-            if isinstance(end, type):
-                found |= prefixes_of(end)
-    return frozenset(found)
+# --- documents --------------------------------------------------------------------------------------
 
 
-@cache
-def declarations(prefixes: frozenset[str]) -> str:
+def declarations(prefixes: Iterable[str]) -> str:
     """The namespace declarations for these prefixes, in canonical order."""
     return "".join(f' xmlns:{prefix}="{NAMESPACES[prefix]}"' for prefix in sorted(prefixes))
 
 
-def read(cls: type[_T], node: etree._Element) -> _T:
-    """``node`` as an element of ``cls``; raises Fault."""
-    found: _T = table_of(cls).read(node)
-    return found
+def document(value: Element, opening: str = "", closing: str = "") -> bytes:
+    """``opening``, the element and ``closing`` as a document in canonical form.
 
-
-def finish(out: Output) -> bytes:
-    """The document of the pieces, canonical."""
+    Without an opening, the element declares its prefixes.  Raises InvalidData, with the place, for a
+    value that the schema refuses.
+    """
+    table, name = table_of(type(value)), type(value).tag
+    out = Output([opening])
+    try:
+        table.write(value, out, name, "" if opening else declarations(table.prefixes))
+    except ValueError as error:
+        raise InvalidData(str(placed(error, local(name)))) from None
+    out.append(closing)
     data = "".join(out).encode()
-    return etree.tostring(parse(data), method="c14n") if out.foreign else data
+    if not out.foreign:
+        return data
+    try:
+        return etree.tostring(parse(data), method="c14n")
+    except Unreadable as error:  # a feed that is too deep where it stands
+        raise InvalidData(f"{local(name)}: {error}") from None
 
 
 def to_xml(value: Element) -> bytes:
@@ -395,17 +464,10 @@ def to_xml(value: Element) -> bytes:
 
     Raises InvalidData, with the place, for a value that the schema refuses.
     """
-    cls = type(value)
-    out = Output([f"<{cls.tag}{declarations(prefixes_of(cls))}>"])
-    try:
-        table_of(cls).write(value, out)
-    except ValueError as error:
-        raise InvalidData(str(_placed(error, local(clark(cls.tag))))) from None
-    out.append(f"</{cls.tag}>")
-    return finish(out)
+    return document(value)
 
 
 def from_xml(cls: type[_T], data: bytes) -> _T:
     """The inverse of ``to_xml``, for what we wrote ourselves."""
-    return read(cls, parse(data))
-
+    found: _T = table_of(cls).read(parse(data))
+    return found

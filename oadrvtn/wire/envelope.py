@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import attrs
@@ -10,16 +9,35 @@ from lxml import etree
 
 from ..model.errors import InvalidData, NotRecognized
 from ..model.messages import MESSAGES, Message
+from ..model.schema import Step
 from ..model.values import ID, shown
 from . import bends
-from .codec import Fault, Output, clark, declarations, finish, prefixes_of, table_of
+from .codec import Fault, Place, Sequence, clark, declarations, document, local, placed, table_of
 from .parser import parse
 
-_PAYLOAD = clark("oadr:oadrPayload")
-_OBJECT = clark("oadr:oadrSignedObject")
-_SIGNATURE = clark("ds:Signature")
-_ID = clark("oadr:Id")
+_PAYLOAD = "oadr:oadrPayload"
+_OBJECT = "oadr:oadrSignedObject"
+_SIGNATURE = "ds:Signature"
+_REQUEST_ID = clark("pyld:requestID")
 _CLASSES = {clark(cls.tag): cls for cls in MESSAGES.values()}
+
+
+def _itself(node: etree._Element) -> etree._Element:
+    return node
+
+
+_SIGNED_OBJECT = Sequence(
+    _OBJECT,
+    (Place("message", Step.parse("message"), dict.fromkeys(_CLASSES, _itself)),),
+    {clark("oadr:Id"): ("id", ID)},
+)
+_ENVELOPE = Sequence(
+    _PAYLOAD,
+    (
+        Place("signature", Step.parse("signature?"), {clark(_SIGNATURE): _itself}),
+        Place("signed", Step.parse("signed"), {clark(_OBJECT): _SIGNED_OBJECT.read}),
+    ),
+)
 
 
 class Undecodable(InvalidData):
@@ -48,24 +66,13 @@ def unseal(root: etree._Element) -> tuple[etree._Element, etree._Element | None]
 
     Raises NotRecognized for a document that is no oadrPayload with one message of the schema.
     """
-    if root.tag != _PAYLOAD:
+    if root.tag != clark(_PAYLOAD):
         raise NotRecognized(f"the root is {shown(root.tag)}, not oadrPayload of OpenADR 2.0b")
-    parts = list(root)
-    signature = parts.pop(0) if parts and parts[0].tag == _SIGNATURE else None
-    if len(parts) != 1 or parts[0].tag != _OBJECT:
-        raise NotRecognized("oadrPayload: holds something else than an optional Signature and one oadrSignedObject")
-    signed = parts[0]
-    if len(signed) != 1 or signed[0].tag not in _CLASSES:
-        found = ", ".join(shown(child.tag) for child in signed[:3]) or "nothing"
-        raise NotRecognized(f"oadrPayload/oadrSignedObject: holds {found}, not one message of OpenADR 2.0b")
-    loose = (root.text, signed.text, signed.tail, signed[0].tail, signature.tail if signature is not None else None)
-    if any(text and text.strip() for text in loose) or set(root.keys()) | (set(signed.keys()) - {_ID}):
-        raise NotRecognized("oadrPayload: holds text or attributes that are not known there")
     try:
-        ID.read(signed.get(_ID, "oadrSignedObject"))
-    except ValueError as error:
-        raise NotRecognized(f"oadrPayload/oadrSignedObject/@Id: {error}") from None
-    return signed[0], signature
+        parts = _ENVELOPE.read(root)
+    except Fault as fault:
+        raise NotRecognized(str(placed(fault, local(_PAYLOAD)))) from None
+    return parts["signed"]["message"], parts.get("signature")
 
 
 def decode_message(element: etree._Element, allowed: bends.Bends = bends.ALL) -> tuple[Any, tuple[str, ...]]:
@@ -74,19 +81,16 @@ def decode_message(element: etree._Element, allowed: bends.Bends = bends.ALL) ->
     On a fault the allowed bends run on the element and it is decoded once more.
     """
     cls = _CLASSES[element.tag]
-    table = table_of(cls)
-    try:
-        return table.read(element), ()
-    except Fault as fault:
-        applied = bends.apply(element, allowed)
-        if applied:
-            try:
-                return table.read(element), applied
-            except Fault as second:
-                fault = second
-        fault.path.append(cls.name())
-        request_id = element.findtext(".//" + clark("pyld:requestID")) or ""
-        raise Undecodable(str(fault), cls, request_id) from None
+    applied: tuple[str, ...] = ()
+    while True:
+        try:
+            return table_of(cls).read(element), applied
+        except Fault as fault:
+            if applied or not (applied := bends.apply(element, allowed)):
+                request_id = next(element.iter(_REQUEST_ID), None)
+                raise Undecodable(
+                    str(placed(fault, cls.name())), cls, "" if request_id is None else request_id.text or ""
+                ) from None
 
 
 def decode(data: bytes, allowed: bends.Bends = bends.ALL) -> Envelope:
@@ -100,22 +104,14 @@ def decode(data: bytes, allowed: bends.Bends = bends.ALL) -> Envelope:
     return Envelope(message, signature is not None, applied)
 
 
-@cache
 def _shell(cls: type[Message]) -> tuple[str, str]:
-    prefixes = prefixes_of(cls) | {"oadr"}
-    opening = f"<oadr:oadrPayload{declarations(prefixes)}><oadr:oadrSignedObject>"
-    return opening, "</oadr:oadrSignedObject></oadr:oadrPayload>"
+    opening = f"<{_PAYLOAD}{declarations(table_of(cls).prefixes | {'oadr'})}><{_OBJECT}>"
+    return opening, f"</{_OBJECT}></{_PAYLOAD}>"
+
+
+_SHELLS = {cls: _shell(cls) for cls in MESSAGES.values()}
 
 
 def encode(message: Message) -> bytes:
     """A message as a document in canonical XML; raises InvalidData for values that the schema refuses."""
-    cls = type(message)
-    opening, closing = _shell(cls)
-    out = Output([opening, f"<{cls.tag}>"])
-    try:
-        table_of(cls).write(message, out)
-    except Fault as fault:
-        fault.path.append(cls.name())
-        raise InvalidData(str(fault)) from None
-    out.append(f"</{cls.tag}>{closing}")
-    return finish(out)
+    return document(message, *_SHELLS[type(message)])

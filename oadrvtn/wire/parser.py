@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lxml import etree
 
 from ..model.errors import Unreadable
+from ..model.values import shown
 
-_PARSER = etree.XMLParser(
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    huge_tree=False,
-    remove_comments=True,
-    remove_pis=True,
-    decompress=False,
-)
-_ENCODINGS = frozenset({None, "UTF-8", "UTF8", "US-ASCII", "ASCII"})
+_SETTINGS: Any = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+    "decompress": False,
+}
+_PARSER = etree.XMLParser(**_SETTINGS)
+_ENCODINGS = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII"})
 
 
 def parse(data: bytes) -> etree._Element:
@@ -26,12 +30,15 @@ def parse(data: bytes) -> etree._Element:
     deeper than 256 elements.  Size is the caller's to limit, before.
     """
     try:
+        data.decode()  # libxml2 would take UTF-16 by its first bytes, and say that it is UTF-8
         root = etree.fromstring(data, _PARSER)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise Unreadable(f"not well-formed XML: {error}") from None
-    info = root.getroottree().docinfo
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"the encoding must be UTF-8, which byte {error.start} is not") from None
+    except etree.XMLSyntaxError as error:
+        raise Unreadable(f"not well-formed XML: {shown(' '.join(str(error.msg).split()), 150)}") from None
+    info: Any = root.getroottree().docinfo
     if info.doctype:
         raise Unreadable("a document type declaration is not accepted")
-    if (info.encoding and info.encoding.upper()) not in _ENCODINGS:
-        raise Unreadable(f"the encoding must be UTF-8, not {info.encoding}")
+    if info.encoding and info.encoding.upper() not in _ENCODINGS:
+        raise Unreadable(f"the encoding must be UTF-8, not {shown(info.encoding)}")
     return root

@@ -1,0 +1,224 @@
+"""Bends: each mends what its name says and nothing else, and is named."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from oadrvtn.model.event import EventResponse, OadrCreatedEvent, OadrRequestEvent, QualifiedEventID
+from oadrvtn.model.messages import MESSAGES
+from oadrvtn.model.opt import OadrCancelOpt
+from oadrvtn.model.party import EiResponse, OadrCreatePartyRegistration, OadrPoll, OadrResponse
+from oadrvtn.model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
+from oadrvtn.model.values import Duration
+from oadrvtn.wire import Envelope, Undecodable, bends, decode, encode
+from tests.wire.samples import full
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+RESPONSE = EiResponse(response_code="200", request_id="")
+CREATED = OadrCreatedEvent(
+    response=RESPONSE,
+    ven_id="",
+    event_responses=(
+        EventResponse(
+            response_code="200",
+            request_id="",
+            qualified_event_id=QualifiedEventID(event_id="e", modification_number=0),
+            opt_type="optIn",
+        ),
+    ),
+)
+REPORT = OadrReport(report_request_id="q", report_specifier_id="s", created_date_time=NOON)
+UPDATE = OadrUpdateReport(request_id="r", reports=(REPORT,))
+
+
+class Bends(SynchronousTestCase):
+    def _decoded(self, message: Any, *changes: tuple[str, str], allowed: bends.Bends = bends.ALL) -> Envelope:
+        text = encode(message).decode()
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        return decode(text.encode(), allowed)
+
+    def _mended(self, name: str, message: Any, *changes: tuple[str, str]) -> None:
+        """The changes undo to ``message`` by this bend alone, and by no other."""
+        self.assertEqual(self._decoded(message, *changes), Envelope(message, bends=(name,)))
+        self.assertRaises(Undecodable, self._decoded, message, *changes, allowed=bends.ALL - {name})
+
+    def test_a_missing_request_id_is_empty(self) -> None:
+        for message in (OadrResponse(response=RESPONSE), CREATED, OadrCancelOpt(request_id="", opt_id="o", ven_id="v")):
+            self._mended("missing_request_id", message, ("<pyld:requestID></pyld:requestID>", ""))
+
+    def test_a_missing_ven_id_is_empty(self) -> None:
+        for message in (OadrPoll(ven_id=""), OadrRequestEvent(request_id="r", ven_id="", reply_limit=2), CREATED):
+            self._mended("missing_ven_id", message, ("<ei:venID></ei:venID>", ""))
+
+    def test_a_ven_id_that_may_be_missing_stays_so(self) -> None:
+        message = OadrResponse(response=RESPONSE)
+        self._mended("missing_request_id", message, ("<pyld:requestID></pyld:requestID>", ""))
+
+    def test_both_are_named_where_both_are_missing(self) -> None:
+        found = self._decoded(CREATED, ("<pyld:requestID></pyld:requestID>", ""), ("<ei:venID></ei:venID>", ""))
+        self.assertEqual(found, Envelope(CREATED, bends=("missing_request_id", "missing_ven_id")))
+
+    def test_missing_ids_of_each_message_are_put_in_their_place(self) -> None:
+        for cls in MESSAGES.values():
+            message = full(cls)
+            text = encode(message).decode()
+            for element in ("<pyld:requestID>text</pyld:requestID>", "<ei:venID>text</ei:venID>"):
+                for number in range(text.count(element)):
+                    head, *rest = text.split(element)
+                    changed = element.join([head, *rest[:number]]) + element.join(rest[number:])
+                    found = decode(changed.encode())
+                    if found.bends:  # where it may be missing, none was needed
+                        self.assertEqual(
+                            encode(found.message).decode(),
+                            text.replace(element, "\0", number)
+                            .replace(element, element.replace("text", ""), 1)
+                            .replace("\0", element),
+                        )
+
+    def test_a_time_with_an_offset_is_that_instant(self) -> None:
+        for text in (
+            "2026-01-31T13:00:00+01:00",
+            "2026-01-31T06:30:00-0530",
+            "2026-01-31T12:00:00.000+00:00",
+            " 2026-01-31T12:00:00.0000000-00:00\n",
+        ):
+            self._mended("offset_time", UPDATE, ("2026-01-31T12:00:00Z", text))
+
+    def test_weeks_are_days(self) -> None:
+        for text, days in (("P2W", "P14D"), ("-P1W", "-P7D"), ("+P1W", "+P7D")):
+            message = UPDATE.evolve(reports=(REPORT.evolve(duration=Duration(days)),))
+            self._mended("week_duration", message, (f">{days}<", f">{text}<"))
+
+    def test_fractions_of_a_second_are_dropped_from_a_duration(self) -> None:
+        for text, kept in (("PT1.5S", "PT1S"), ("-P1DT2M0.25S", "-P1DT2M0S"), ("PT10.0S", "PT10S")):
+            message = UPDATE.evolve(reports=(REPORT.evolve(duration=Duration(kept)),))
+            self._mended("fractional_duration", message, (f">{kept}<", f">{text}<"))
+
+    def test_money_without_description_is_described(self) -> None:
+        for name in ("currency", "currencyPerKW", "currencyPerKWh", "currencyPerThm"):
+            description = "currency" if name == "currencyPerThm" else name
+            message = next(m for m in (full(OadrRegisterReport, pick) for pick in range(20)) if name == _unit(m))
+            element = "<oadr:itemDescription>{}</oadr:itemDescription>"
+            good = self._decoded(message, (element.format("currency"), element.format(description)), allowed=())
+            self._mended(
+                "empty_currency_description", good.message, (element.format(description), "<oadr:itemDescription/>")
+            )
+
+    def test_no_other_empty_description_is_touched(self) -> None:
+        for pick in range(20):
+            message = full(OadrRegisterReport, pick)
+            if _unit(message) == "customUnit":
+                found = self._decoded(message, ("itemDescription>text<", "itemDescription><"), allowed=())
+                self.assertEqual(found.message.reports[0].descriptions[0].item_base.item_description, "")
+
+    def test_intervals_that_hold_none_are_dropped_from_a_report(self) -> None:
+        for intervals in ("<strm:intervals/>", "<strm:intervals>\n</strm:intervals>"):
+            self._mended("empty_intervals", UPDATE, ("<oadr:oadrReport>", f"<oadr:oadrReport>{intervals}"))
+        signals = "<strm:intervals>"
+        event = full(MESSAGES["oadrDistributeEvent"])
+        text = encode(event).decode()
+        start, end = text.index(signals) + len(signals), text.index("</strm:intervals>")
+        self.assertRaises(Undecodable, decode, (text[:start] + text[end:]).encode())
+
+    def test_what_they_do_not_mend_is_told_with_its_place(self) -> None:
+        change = ("<pyld:requestID></pyld:requestID>", ""), ("optIn", "none")
+        self.assertIn("optType: 'none'", self.assertRaises(Undecodable, self._decoded, CREATED, *change).description)
+
+    def test_do_not_take_the_square_of_a_message(self) -> None:
+        interval = (
+            "<ei:interval><xcal:dtstart><xcal:date-time>2026-01-31T13:00:00+01:00</xcal:date-time></xcal:dtstart>"
+            "<xcal:duration><xcal:duration>PT1.5S</xcal:duration></xcal:duration>"
+            "<oadr:oadrReportPayload><ei:rID>r</ei:rID><ei:payloadFloat><ei:value>1</ei:value></ei:payloadFloat>"
+            "</oadr:oadrReportPayload></ei:interval>"
+        )
+
+        def took(count: int) -> float:
+            intervals = f"<oadr:oadrReport><strm:intervals>{interval * count}</strm:intervals>"
+            start = time.process_time()
+            found = self._decoded(UPDATE, ("<oadr:oadrReport>", intervals))
+            self.assertEqual(len(found.message.reports[0].intervals), count)
+            self.assertEqual(found.bends, ("offset_time", "fractional_duration"))
+            return time.process_time() - start
+
+        took(50)
+        self.assertLess(took(5000), 40 * took(500))
+        self.assertLess(took(5000), 5)
+
+    def test_do_not_take_the_square_of_a_text(self) -> None:
+        for text in ("P" + "1" * 1_000_000, "2026-01-31T12:00:00." + "1" * 1_000_000 + "+", " " * 1_000_000 + "x"):
+            report = UPDATE.evolve(reports=(REPORT.evolve(dtstart=NOON, duration=Duration("PT1M")),))
+            for good in ("PT1M", "2026-01-31T12:00:00Z"):
+                start = time.process_time()
+                self.assertRaises(Undecodable, self._decoded, report, (f">{good}<", f">{text}<"))
+                self.assertLess(time.process_time() - start, 1)
+
+
+def _unit(message: OadrRegisterReport) -> str:
+    unit = message.reports[0].descriptions[0].item_base
+    assert unit is not None
+    return unit.tag.partition(":")[2]
+
+
+class Field(SynchronousTestCase):
+    """What real VENs send and the schema allows needs no bend."""
+
+    def _taken(self, message: Any, *changes: tuple[str, str]) -> Any:
+        text = encode(message).decode()
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        return decode(text.encode(), allowed=()).message
+
+    def test_empty_request_ids_and_no_description(self) -> None:
+        self.assertEqual(self._taken(CREATED), CREATED)
+
+    def test_empty_event_responses(self) -> None:
+        message = CREATED.evolve(event_responses=())
+        found = self._taken(message, ("</ei:eiResponse>", "</ei:eiResponse><ei:eventResponses/>"))
+        self.assertEqual(found, message)
+
+    def test_an_empty_address_or_the_text_none(self) -> None:
+        for address in ("", "None"):
+            message = full(OadrCreatePartyRegistration).evolve(transport_address=address)
+            self.assertEqual(self._taken(message), message)
+
+    def test_an_empty_market_context_and_description(self) -> None:
+        for pick in range(20):
+            message = full(OadrRegisterReport, pick)
+            if _unit(message) in ("powerReal", "temperature", "frequency"):
+                changes = [
+                    ("http://program", ""),
+                    (
+                        f"itemDescription>{message.reports[0].descriptions[0].item_base.item_description}<",
+                        "itemDescription><",
+                    ),
+                ]
+                found = self._taken(message, *changes)
+                self.assertEqual(found.reports[0].descriptions[0].market_context, "")
+                self.assertEqual(
+                    found.reports[0].descriptions[0].item_base, message.reports[0].descriptions[0].item_base
+                )
+
+    def test_a_report_without_intervals(self) -> None:
+        self.assertEqual(self._taken(UPDATE), UPDATE)
+
+    def test_odd_durations(self) -> None:
+        for text in ("P", "PT120M", "1W", "P1DT", "P1D2H"):
+            message = UPDATE.evolve(reports=(REPORT.evolve(duration=Duration(text)),))
+            self.assertEqual(self._taken(message).reports[0].duration.text, text)
+
+    def test_times_without_zone_and_with_long_fractions(self) -> None:
+        for text, microsecond in (
+            ("2026-01-31T12:00:00", 0),
+            ("2026-01-31T12:00:00.12", 120_000),
+            ("2026-01-31T12:00:00.1234567Z", 123_456),
+            ("2026-01-31T12:00:00.1234567", 123_456),
+        ):
+            found = self._taken(UPDATE, ("2026-01-31T12:00:00Z", text)).reports[0].created_date_time
+            self.assertEqual(found, NOON.replace(microsecond=microsecond))
