@@ -51,6 +51,7 @@ setup(
         "sqlalchemy>=2",
         "treq>=24.9",
         "twisted[tls]>=26.10",
+        "werkzeug>=3",  # klein stands on it; the API uses its errors and converters by name
     ],
     extras_require={
         "test": TEST,

@@ -10,10 +10,8 @@ import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorFromThreads, IReactorTCP, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.web.server import Site
 
 from .console.api import Api
 from .console.token import load_token
@@ -30,8 +28,6 @@ from .storage.database import Database
 from .transport.http import VenSite, tree
 from .vtn.duties import Duties
 from .vtn.vtn import Vtn
-
-log = Logger()
 
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
@@ -69,7 +65,7 @@ class VtnService(MultiService):
         super().__init__()
         self.config = config
         self._reactor = reactor
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
         classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
@@ -78,6 +74,7 @@ class VtnService(MultiService):
         policy = _policy(config, classes)
         resources = {service: cls(self.vtn, self.chain, policy) for service, cls in classes.items()}
         self.site = VenSite(tree(config.listen.path_prefix, resources), config.limits, self.vtn.identify, reactor)
+        self.site.noisy = False
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
 
     def _read_tls(self) -> ServerTls:
@@ -91,31 +88,44 @@ class VtnService(MultiService):
     # --- life -----------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
-        """Listen, while we may; nothing is served before the reactor runs.  Raises StartError."""
+        """Bind the ports, while we may; nothing is accepted yet.  Raises StartError."""
         super().privilegedStartService()
         config, reactor = self.config, cast(IReactorTCP, self._reactor)
-        listeners = [("listen", config.listen, TLSMemoryBIOFactory(self.tls, False, self.site))]
+        listeners: list[tuple[str, Any, Any]] = [
+            ("listen", config.listen, TLSMemoryBIOFactory(self.tls, False, self.site))
+        ]
         if config.api.enabled:
-            api = Api(self.vtn, load_token(config.token_path), answers=self.chain.answers, refused=self.tls.refused)
-            listeners.append(("api", config.api, Site(api.resource())))
+            token = load_token(config.token_path)
+            api = Api(self.vtn, token, answers=self.chain.answers, refused=self.tls.refused).site()
+            api.noisy = False
+            listeners.append(("api", config.api, api))
         for name, place, factory in listeners:
             try:
-                self._ports.append(reactor.listenTCP(place.port, factory, interface=place.host))
+                port: Any = reactor.listenTCP(place.port, factory, interface=place.host)
             except CannotListenError as error:
-                raise StartError(
-                    f"{name}: cannot listen on {place.host or '*'}:{place.port}: {error.socketError}"
-                ) from None
+                reason = getattr(error.socketError, "strerror", None) or error.socketError
+                raise StartError(f"{name}: cannot listen on {place.host or '*'}:{place.port}: {reason}") from None
+            port.stopReading()  # who comes now waits until it is known who may come in
+            self._ports.append(port)
 
     def startService(self) -> None:
-        """Open the database, take over the configuration's VENs, and begin.  Raises DatabaseError."""
+        """Open the database, take over the configuration's VENs, and begin.  Raises DatabaseError.
+
+        ``started`` fires when the VENs are taken over and served; it fails with a VtnError where they cannot be.
+        """
         self.database.start()
-        self.vtn.start().addErrback(lambda failure: log.failure("the VTN could not start", failure))
+        self.started = self.vtn.start().addCallback(self._accept)
         super().startService()
+
+    def _accept(self, _: Any) -> None:
+        if self.running:
+            for port in self._ports:
+                port.startReading()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where we listen: for VENs first, then the API; (host, port) each."""
-        return [(port.getHost().host, port.getHost().port) for port in self._ports]  # type: ignore[attr-defined]
+        return [(port.getHost().host, port.getHost().port) for port in self._ports]
 
     def stopService(self) -> Deferred[Any]:
         """Take no more, write what is counted, and close the database."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from .model.config import Config, load
+from .model.config import Config, parse
 from .model.values import Duration
 from .security import certificates, fingerprint
 from .security.certificates import Credential, load_certificates
@@ -22,8 +24,12 @@ from .vtn.vtn import Vtn
 
 log = Logger(namespace="demo")
 
+FILE = "vtn.toml"
+"""The configuration, in the state directory; ``oadrvtn`` finds it there without options."""
+
 VENS = ("house", "office", "factory")
 MARKET_CONTEXT = "http://example.com/demo"
+_HINT_AFTER = 8.0  # seconds: the VENs have registered and said what they do
 
 _CONFIGURATION = """\
 # Written by the demonstration at each start; 'oadrvtn' finds it here without options.
@@ -59,8 +65,8 @@ fingerprints = ["{fingerprint}"]
 """
 
 
-def prepare(directory: Path, port: int, api_port: int) -> Config:
-    """Make what the demonstration needs in its state directory, or use what an earlier one left there."""
+def prepare(directory: Path, port: int, api_port: int) -> tuple[str, Config]:
+    """The configuration, as text and read; the certificates are made, or are what an earlier start left there."""
     certs = directory / "certs"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (certs / "ca.crt").exists():
@@ -71,17 +77,15 @@ def prepare(directory: Path, port: int, api_port: int) -> Config:
             certificates.issue(certs, name)
         credential = Credential.load(certs / f"{name}.crt", certs / f"{name}.key")
         text += _VEN.format(name=name, fingerprint=fingerprint.show(credential.fingerprint))
-    file = directory / "vtn.toml"
-    file.write_text(text)
-    return load(file)
+    return text, parse(text, directory)
 
 
 class Demo(MultiService):
     """Three VENs and an event that starts in half a minute, so that something happens at once."""
 
-    def __init__(self, directory: Path, config: Config, vtn: Vtn, reactor: Any) -> None:
+    def __init__(self, directory: Path, text: str, config: Config, vtn: Vtn, reactor: Any) -> None:
         super().__init__()
-        self._directory, self._config, self._vtn = directory, config, vtn
+        self._directory, self._text, self._config, self._vtn, self._reactor = directory, text, config, vtn, reactor
         certs = directory / "certs"
         authorities = load_certificates(certs / "ca.crt")
         url = f"https://localhost:{config.listen.port}"
@@ -97,32 +101,50 @@ class Demo(MultiService):
         Fleet(clients).setServiceParent(self)
 
     def startService(self) -> None:
-        """Say what happens and what to try, make the event, start the VENs."""
-        start = self._vtn.now() + timedelta(seconds=30)
+        """Say what happens, make the event, start the VENs; and when they are there, say what to try."""
+        # Not before we listen: another demonstration, whose ports we cannot have, is found by this file.
+        (self._directory / FILE).write_text(self._text)
+        start = (self._vtn.now() + timedelta(seconds=30)).replace(microsecond=0)
         spec = EventSpec(
+            event_id=f"demo-{start:%Y%m%d-%H%M%S}",
             market_context=MARKET_CONTEXT,
-            dtstart=start.replace(microsecond=0),
+            dtstart=start,
             signals=(SignalSpec(intervals=((Duration("PT5M"), 2.0),)),),
             ramp_up=Duration("PT20S"),
             vtn_comment="demonstration",
         )
-        made = self._vtn.write("create event", events.create, spec, "demo")
-        made.addCallbacks(self._tell, lambda failure: log.failure("the demonstration has no event", failure))
+        made: Deferred[Any] = self._vtn.write("create event", events.create, spec, "demo")
+        made.addCallback(self._tell)
+        made.addErrback(lambda failure: log.failure("the demonstration has no event", failure))
         super().startService()
+        self._hint = self._reactor.callLater(_HINT_AFTER, self._tell_what_to_try, spec)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the VENs."""
+        if self._hint.active():
+            self._hint.cancel()
+        return super().stopService()
 
     def _tell(self, event: events.Event) -> None:
-        command = Path(__file__).parent.parent / ".venv" / "bin" / "oadrvtn"
-        name = str(command) if command.exists() else "oadrvtn"
+        log.info("VENs are served at https://localhost:{port}", port=self._config.listen.port)
+        log.info("everything that this demonstration keeps is in {directory}", directory=self._directory)
+        log.info("three VENs ({vens}) register, offer reports and begin to report", vens=", ".join(VENS))
+        log.info(
+            "they will opt in to event {event_id}, SIMPLE level 2 for 5 minutes from {start:%H:%M:%S} UTC on: "
+            "watch their load drop",
+            event_id=event.event_id, start=event.dtstart,
+        )  # fmt: skip
+
+    def _tell_what_to_try(self, spec: EventSpec) -> None:
+        command = Path(sys.executable).with_name("oadrvtn")
         api = f"http://{self._config.api.host}:{self._config.api.port}/api/v1"
         for line in (
-            f"VENs are served at https://localhost:{self._config.listen.port}, the state is in {self._directory}",
-            f"three VENs ({', '.join(VENS)}) register, offer reports, and will opt in to event {event.event_id}",
-            "which asks for SIMPLE level 2 from 30 seconds on, for 5 minutes: watch their load drop",
-            "in another terminal, try:",
-            f"    {name} status",
-            f"    {name} event create --level 1 --duration 10m --start +1m",
-            f"    {name} event show {event.event_id}",
-            f"    {name} readings {VENS[0]} --since -5m",
+            "all this goes on; in another terminal, try:",
+            f"    {command} status",
+            f"    {command} event show {spec.event_id}",
+            f"    {command} event create --level 1 --duration 10m --start +1m",
+            f"    {command} readings {VENS[0]} --since -5m",
             f'    curl -H "Authorization: Bearer $(cat {self._config.token_path})" {api}/status',
+            "stop it with Ctrl-C, or kill it as hard as you like: started again, it goes on with all that it had",
         ):
             log.info("{line}", line=line)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.logger import Logger
 from twisted.python import usage
+from twisted.python.failure import Failure
 
 from .compose import StartError, VtnService, build
 from .console.client import demo_directory
-from .demo import Demo, prepare
+from .demo import FILE, Demo, prepare
 from .model.config import Config, ConfigError, load
+from .model.errors import VtnError
 from .security.certificates import CertificateFileError
 from .storage.database import DatabaseError
+
+T = TypeVar("T")
 
 log = Logger()
 
 _MISTAKES = (ConfigError, CertificateFileError, StartError, DatabaseError)
+
+
+def _port(text: str) -> int:
+    """A port, for usage.Options to refuse what is none."""
+    if not 1 <= int(text) <= 65535:
+        raise ValueError(f"{text} is not a port (1 to 65535)")
+    return int(text)
 
 
 class Options(usage.Options):
@@ -39,8 +50,8 @@ class Options(usage.Options):
     optFlags = [["demo", None, "Serve three simulated VENs from a state directory of its own."]]  # noqa: RUF012
     optParameters = [  # noqa: RUF012
         ["config", "c", None, "The configuration file (TOML)."],
-        ["port", "p", None, "Port for VENs, instead of the configured one (demo: 8443).", int],
-        ["api-port", None, None, "Port of the operator's API, instead of the configured one (demo: 8080).", int],
+        ["port", "p", None, "Port for VENs, instead of the configured one (demo: 8443).", _port],
+        ["api-port", None, None, "Port of the operator's API, instead of the configured one (demo: 8080).", _port],
     ]
 
     def postOptions(self) -> None:
@@ -49,8 +60,30 @@ class Options(usage.Options):
             raise usage.UsageError("give either --config FILE or --demo; 'oadrvtn init' writes a configuration")
 
 
+class _CannotStart(SystemExit, Exception):
+    """Ends twistd with exit code 1 and its text on stderr.
+
+    Also an Exception, for which twistd removes the pid file, and tells the text to who started it as a daemon.
+    """
+
+
+def _or_exit(start: Callable[[], T]) -> T:
+    """What ``start`` returns; what the operator has to mend ends the process, without a traceback."""
+    try:
+        return start()
+    except _MISTAKES as error:
+        others = "; --port and --api-port name others" if isinstance(error, StartError) else ""
+        raise _CannotStart(f"oadrvtn: cannot start:{_indented(error)}{others}") from None
+
+
+def _indented(error: Exception) -> str:
+    """A text of one line behind a blank, of several on lines of their own."""
+    lines = str(error).splitlines()
+    return f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+
+
 class _Plugin(MultiService):
-    """The VTN under twistd: what keeps it from starting is said in one line, and SIGHUP reloads."""
+    """The VTN under twistd: what keeps it from starting is said in few words, and SIGHUP reloads."""
 
     def __init__(self, vtn: VtnService, read: Callable[[], Config]) -> None:
         super().__init__()
@@ -64,22 +97,31 @@ class _Plugin(MultiService):
     def startService(self) -> None:
         """Begin, and listen to SIGHUP."""
         _or_exit(super().startService)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))  # type: ignore[attr-defined]
+        self._vtn.started.addErrback(self._give_up)
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))  # type: ignore[attr-defined]
+
+    def _give_up(self, failure: Failure) -> None:
+        """The configuration's VENs cannot be taken over; the reactor runs by now, and knows no exit code."""
+        if not failure.check(VtnError):
+            log.failure("the configuration's VENs could not be taken over", failure)
+        log.critical("cannot start: {error}", error=failure.getErrorMessage())
+        reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        reactor.stop()
 
     def _reload(self) -> None:
         try:
-            self._vtn.reload(self._read()).addErrback(lambda failure: log.failure("the reload failed", failure))
+            reloaded = self._vtn.reload(self._read())
         except (ConfigError, CertificateFileError) as error:
-            log.error("nothing was reloaded: {error}", error=error)
+            log.error("nothing was reloaded:{error}", error=_indented(error))
+            return
+        reloaded.addCallback(lambda _: log.info("certificates, CA files, VENs and wanted reports were read again"))
+        reloaded.addErrback(self._not_reloaded)
 
-
-def _or_exit(start: Callable[[], Any]) -> None:
-    try:
-        start()
-    except _MISTAKES as error:
-        log.critical("cannot start: {error}", error=error)
-        sys.exit(f"oadrvtn: cannot start: {error}")
+    def _not_reloaded(self, failure: Failure) -> None:
+        if failure.check(VtnError):
+            log.error("the VENs stay as they were: {error}", error=failure.getErrorMessage())
+        else:
+            log.failure("the reload failed", failure)
 
 
 def _read(path: Path, options: Options) -> Config:
@@ -91,16 +133,19 @@ def _read(path: Path, options: Options) -> Config:
     return config
 
 
+def _demo(options: Options) -> MultiService:
+    directory = demo_directory()
+    text, config = prepare(directory, options["port"] or 8443, options["api-port"] or 8080)
+    service = build(config, reactor)
+    Demo(directory, text, config, service.vtn, reactor).setServiceParent(service)
+    return _Plugin(service, partial(load, directory / FILE))
+
+
+def _configured(options: Options) -> MultiService:
+    read = partial(_read, Path(options["config"]).absolute(), options)
+    return _Plugin(build(read(), reactor), read)
+
+
 def makeService(options: Options) -> MultiService:
     """The service of ``twistd oadrvtn``; mistakes in the configuration are told all at once."""
-    try:
-        if options["demo"]:
-            directory = demo_directory()
-            config = prepare(directory, options["port"] or 8443, options["api-port"] or 8080)
-            service = build(config, reactor)
-            Demo(directory, config, service.vtn, reactor).setServiceParent(service)
-            return _Plugin(service, partial(load, directory / "vtn.toml"))
-        read = partial(_read, Path(options["config"]), options)
-        return _Plugin(build(read(), reactor), read)
-    except _MISTAKES as error:
-        raise usage.UsageError(f"cannot start:\n{error}") from None
+    return _or_exit(partial(_demo if options["demo"] else _configured, options))

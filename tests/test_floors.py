@@ -56,9 +56,7 @@ def violations(path: str, source: str) -> list[str]:
                 # "from oadrvtn import name": a public name, unless a room is called so
                 target = "__init__"
             if target != room and FLOOR[target] >= FLOOR[room]:
-                found.append(
-                    f"{path}:{line}: {room} (floor {FLOOR[room]}) imports {target} (floor {FLOOR[target]})"
-                )
+                found.append(f"{path}:{line}: {room} (floor {FLOOR[room]}) imports {target} (floor {FLOOR[target]})")
         elif library in FENCES and not path.startswith(FENCES[library]):
             found.append(f"{path}:{line}: {library} belongs into {', '.join(FENCES[library])}")
     return found

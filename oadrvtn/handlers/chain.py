@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..model.errors import ComplianceError, InvalidID, NotRecognized, NotRegistered, Unreadable, VtnError
+from ..model.errors import ComplianceError, InvalidID, NotRegistered, Unreadable, VtnError
 from ..model.event import OadrDistributeEvent, OadrRequestEvent
 from ..model.opt import OadrCanceledOpt, OadrCancelOpt, OadrCreatedOpt, OadrCreateOpt
 from ..model.party import (
@@ -196,19 +196,21 @@ class Chain:
     def _refused(self, failure: Failure, exchange: Exchange) -> Message | None:
         """The one table of what is answered when a step failed."""
         error = failure.value
-        if isinstance(error, Unreadable):
+        if isinstance(error, Unreadable) and exchange.element is None and exchange.message is None:
             exchange.status, exchange.content_type = 400, b"text/plain; charset=utf-8"
             exchange.answer = f"{error}\n".encode()
             self.answers["unreadable", "HTTP 400"] += 1
             log.info("{who} at {peer}: {error}", who=exchange.who, peer=exchange.peer, error=str(error))
             return None
-        if not isinstance(error, VtnError):
-            error = self._incident(failure, exchange)
+        return self._normal(error if isinstance(error, VtnError) else self._incident(failure, exchange), exchange)
+
+    def _normal(self, error: VtnError, exchange: Exchange) -> Message:
+        """What normally answers the message, with the error's code."""
         message, cls = exchange.message, type(exchange.message)
         request_id = _request_id(message)
-        if isinstance(error, Undecodable):
+        if message is None and isinstance(error, Undecodable):
             cls, request_id = error.cls, error.request_id
-        elif isinstance(error, WrongEndpoint | NotRecognized):
+        elif isinstance(error, WrongEndpoint):
             cls = OadrResponse
         response = EiResponse(
             response_code=error.response_code, response_description=error.description, request_id=request_id
@@ -234,16 +236,15 @@ class Chain:
 
     def _answer(self, reply: Message | None, exchange: Exchange) -> Exchange:
         """Message to bytes."""
-        exchange.reply = reply
         if reply is not None:
             try:
                 exchange.answer = encode(reply)
-            except VtnError:
+            except Exception:
                 # What a user's handler made up may be against the schema.
-                exchange.reply = reply = self._refused(Failure(), exchange)
-                assert reply is not None
+                reply = self._normal(self._incident(Failure(), exchange), exchange)
                 exchange.answer = encode(reply)
             self._note(reply, exchange)
+        exchange.reply = reply
         return exchange
 
     def _note(self, reply: Message, exchange: Exchange) -> None:

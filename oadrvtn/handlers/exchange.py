@@ -9,6 +9,7 @@ import attrs
 
 from ..model.schema import Message
 from ..security import fingerprint
+from ..security.certificates import printable
 from ..vtn.roster import Entry
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Exchange:
 
     @property
     def who(self) -> str:
-        """The peer, for the log."""
-        return self.ven_id or f"certificate {self.fingerprint}"
+        """The peer, for the log; a venID may be a text of its choice."""
+        return printable(self.ven_id) if self.ven_id else f"certificate {self.fingerprint}"
 
     def when_written(self, function: Callable[[], None]) -> None:
         """Have a function called once the answer has left whole."""

@@ -16,7 +16,26 @@ from .chain import Chain
 from .exchange import Exchange
 
 
-class ServiceResource(Resource):
+def refusal(request: Request, status: int, text: str) -> bytes:
+    """A short plain answer with this HTTP status; without its text where only the headers were asked for."""
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", b"text/plain")
+    return b"" if request.method == b"HEAD" else f"{text}\n".encode()
+
+
+class Nowhere(Resource):
+    """A path where nothing is, and the way to what is below it."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Nothing that was not put there."""
+        return Nowhere()
+
+    def render(self, request: Request) -> Any:
+        """404."""
+        return refusal(request, 404, "nothing is here")
+
+
+class ServiceResource(Nowhere):
     """A service of OpenADR as a resource: POST runs the chain, which calls the ``on_*`` method of the message.
 
     Subclass one of the five and name the class in the configuration (``[handlers]``).  A method gets the
@@ -24,7 +43,6 @@ class ServiceResource(Resource):
     may call ``super()``.  What it raises is answered: a VtnError with its code, all else with 500.
     """
 
-    isLeaf = True
     service: ClassVar[str]
     """The end of the URL."""
     methods: ClassVar[dict[type[Message], str]]
@@ -37,6 +55,13 @@ class ServiceResource(Resource):
         self.policy = policy
 
     # --- HTTP -----------------------------------------------------------------------------------------
+
+    def render(self, request: Request) -> Any:
+        """POST, and nothing else."""
+        if request.method == b"POST":
+            return self.render_POST(request)
+        request.setHeader(b"allow", b"POST")
+        return refusal(request, 405, "only POST is served here")
 
     def render_POST(self, request: Request) -> int:
         """Start the chain; the answer is written when it is done, unless the peer is gone by then."""

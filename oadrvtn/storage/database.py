@@ -79,8 +79,9 @@ class Database:
         self._writing: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._open = False
         self._engine = self._make_engine("IMMEDIATE")
-        self._readers = self._make_engine("DEFERRED") if path else self._engine
+        self._readers = self._make_engine("DEFERRED", "query_only=ON") if path else self._engine
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ class Database:
                 self._check(connection)
         except (SqlError, sqlite3.Error, OSError) as error:
             raise DatabaseError(f"{self._path}: {getattr(error, 'orig', None) or error}") from error
+        self._open = True
         if self._reactor:
             loops = [(self._write_loop, "writer"), (self._read_loop, "reader 1"), (self._read_loop, "reader 2")]
             for loop, name in loops:
@@ -105,18 +107,23 @@ class Database:
                 self._threads.append(thread)
 
     def stop(self) -> None:
-        """Finish what was asked before, mark the stop as a clean one, and close.  Blocks."""
-        self._writing.put(_STOP)
-        for _ in self._threads[1:]:
-            self._reading.put(_STOP)
-        for thread in self._threads:
-            thread.join()
-        with self._engine.connect() as connection, connection.begin():
-            self._mark(connection, "clean")
+        """Finish what was asked before, mark the stop as a clean one, and close.  Blocks.
+
+        Whatever is asked after it fails with DatabaseError.
+        """
+        if self._open:
+            self._open = False
+            self._writing.put(_STOP)
+            for _ in self._threads[1:]:
+                self._reading.put(_STOP)
+            while self._threads:
+                self._threads.pop().join()
+            with self._engine.connect() as connection, connection.begin():
+                self._mark(connection, "clean")
         self._readers.dispose()
         self._engine.dispose()
 
-    def _make_engine(self, begin: str) -> Engine:
+    def _make_engine(self, begin: str, *more: str) -> Engine:
         engine = create_engine(
             f"sqlite:///{self._path}" if self._path else "sqlite://",
             poolclass=StaticPool if self._path is None else None,
@@ -126,7 +133,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def connected(connection: sqlite3.Connection, record: object) -> None:
             connection.isolation_level = None  # BEGIN is ours: pysqlite's own would come too late for reads
-            for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON"):
+            for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON", *more):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -163,7 +170,9 @@ class Database:
         timer.start()
         try:
             found = [row[0] for row in driver.execute("PRAGMA quick_check(10)")]
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if str(error) != "interrupted":
+                raise
             log.warn(
                 "the last stop was not a clean one; the check of {path} was cut after {seconds:g} s and found nothing",
                 path=self._path, seconds=_QUICK_CHECK_SECONDS,
@@ -188,7 +197,9 @@ class Database:
         busy, so it must not have effects of its own.
         """
         job = _Job(name, rule, arguments)
-        if self._reactor is None:
+        if not self._open:
+            job.deferred.errback(self._is_closed(name))
+        elif self._reactor is None:
             self._settle(self._write([job]))
         else:
             self._writing.put(job)
@@ -197,11 +208,18 @@ class Database:
     def read(self, name: str, query: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Run a function that only reads."""
         job = _Job(name, query, arguments)
-        if self._reactor is None:
-            self._settle_read(job, self._look(self._readers, job))
+        if not self._open:
+            job.deferred.errback(self._is_closed(name))
+        elif self._reactor is None:
+            with self._readers.connect() as connection:
+                outcome = self._look(connection, job)
+            self._settle_read(job, outcome)
         else:
             self._reading.put(job)
         return job.deferred
+
+    def _is_closed(self, name: str) -> DatabaseError:
+        return DatabaseError(f"{self._path}: is not open, {name!r} cannot be done")
 
     def _write_loop(self) -> None:
         assert self._reactor is not None
@@ -235,43 +253,34 @@ class Database:
                     return [(job, self._write_one(connection, job, alone=len(jobs) == 1)) for job in jobs]
             except _Undo as undo:
                 return [(jobs[0], undo.failure)]
-            except OperationalError as error:
-                if attempt == _TRIES or "locked" not in str(error.orig):
+            except Exception as error:
+                if attempt == _TRIES or not _busy(error):
                     failure = Failure()
                     return [(job, failure) for job in jobs]
                 log.debug("{names} met a busy database, once more", names=[job.name for job in jobs])
-            except Exception:
-                failure = Failure()
-                return [(job, failure) for job in jobs]
         raise AssertionError("the last attempt returns")
 
     def _write_one(self, connection: Connection, job: _Job, alone: bool) -> Any:
-        if alone:
-            try:
-                return job.run(connection)
-            except OperationalError:
-                raise
-            except Exception:
-                raise _Undo(Failure()) from None
         # The driver's own SAVEPOINT: SQLAlchemy's costs more than a transaction.
-        connection.exec_driver_sql("SAVEPOINT job")
+        if not alone:
+            connection.exec_driver_sql("SAVEPOINT job")
         try:
             result = job.run(connection)
-        except OperationalError:
-            raise
-        except Exception:
-            connection.exec_driver_sql("ROLLBACK TO job")
+        except Exception as error:
+            if _busy(error):
+                raise
             result = Failure()
-        connection.exec_driver_sql("RELEASE job")
+            if alone:
+                raise _Undo(result) from None
+            connection.exec_driver_sql("ROLLBACK TO job")
+        if not alone:
+            connection.exec_driver_sql("RELEASE job")
         return result
 
-    def _look(self, source: Engine | Connection, job: _Job) -> Any:
+    def _look(self, connection: Connection, job: _Job) -> Any:
         try:
-            if isinstance(source, Engine):
-                with source.connect() as connection, connection.begin():
-                    return job.run(connection)
-            with source.begin():
-                return job.run(source)
+            with connection.begin():
+                return job.run(connection)
         except Exception:
             return Failure()
 
@@ -281,11 +290,18 @@ class Database:
                 job.deferred.errback(outcome)
                 continue
             reply, changes = outcome
-            self.publish(changes)
+            try:
+                self.publish(changes)
+            except Exception:
+                log.failure("the changes of {name} are on disk, but could not be published", name=job.name)
             job.deferred.callback(reply)
 
     def _settle_read(self, job: _Job, outcome: Any) -> None:
         (job.deferred.errback if isinstance(outcome, Failure) else job.deferred.callback)(outcome)
+
+
+def _busy(error: Exception) -> bool:
+    return isinstance(error, OperationalError) and "locked" in str(error.orig)
 
 
 class _Undo(Exception):

@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 
 from .database import Txn
-from .tables import answers, events, ledger
+from .tables import answers, events, ledger, vens
+
+DELIVERIES = 2
+"""So many clean sendings, a lease apart, are enough where no answer is due."""
 
 
 @attrs.frozen
@@ -51,6 +54,11 @@ class Line:
     response_code: str | None
     response_description: str | None
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """(event_id, modification_number)."""
+        return self.event_id, self.modification_number
+
 
 @attrs.frozen
 class Answer:
@@ -81,9 +89,15 @@ _APPLICABLE = (
     )
 )
 _WANTED = (
-    select(ledger.c.wants, ledger.c.deliveries, ledger.c.queued_at)
-    .join(events, _CURRENT)
-    .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", _HERE)
+    _LINE.join(events, _CURRENT)
+    .join(vens, vens.c.ven_id == ledger.c.ven_id)
+    .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
+)
+_MISSED = _EVENT.where(
+    events.c.for_everyone.is_(True),
+    events.c.cancelled.is_(False),
+    _HERE,
+    ~select(ledger.c.ven_id).where(_CURRENT, ledger.c.ven_id == bindparam("ven_id")).exists(),
 )
 
 
@@ -117,15 +131,14 @@ def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]
     return [(Event(*row[:width]), Line(*row[width:])) for row in rows]
 
 
-def wanted(txn: Txn, ven_id: str, now: datetime) -> list[tuple[str, int, datetime]]:
-    """What is still open between a VEN and its applicable events: (wants, deliveries, queued_at) each."""
-    return [tuple(row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
+def wanted(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
+    """What is still open between a VEN and its applicable events; nothing for one that takes part in reports only."""
+    return [Line(*row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
 
 
-def for_newcomer(txn: Txn, now: datetime) -> list[Event]:
-    """The events for everyone that are still sent and not cancelled."""
-    query = _EVENT.where(events.c.for_everyone.is_(True), events.c.cancelled.is_(False), _HERE)
-    return [Event(*row) for row in txn.execute(query, {"now": now})]
+def missed(txn: Txn, ven_id: str, now: datetime) -> list[Event]:
+    """The events for everyone, still sent and not cancelled, of which a VEN has no line: it was not registered."""
+    return [Event(*row) for row in txn.execute(_MISSED, {"ven_id": ven_id, "now": now})]
 
 
 # --- ledger -----------------------------------------------------------------------------------------
@@ -161,6 +174,16 @@ def lines_of_ven(txn: Txn, ven_id: str) -> list[Line]:
     return [Line(*row) for row in txn.execute(query)]
 
 
+def tally(txn: Txn, event_id: str) -> list[tuple[str, str | None, int]]:
+    """How many VENs stand where with the present version of an event: (state, opt_type, count) each.
+
+    VENs that it no longer concerns are left out.
+    """
+    query = select(ledger.c.state, ledger.c.opt_type, func.count()).join(events, _CURRENT)
+    query = query.where(ledger.c.event_id == event_id, ledger.c.withdrawn.is_(False))
+    return [tuple(row) for row in txn.execute(query.group_by(ledger.c.state, ledger.c.opt_type))]
+
+
 def change_line(txn: Txn, line: Line, **values: Any) -> None:
     """Set columns of a line."""
     txn.execute(
@@ -180,20 +203,22 @@ def supersede(txn: Txn, event_id: str) -> None:
     txn.execute(update(ledger).where(open_lines).values(state="superseded", wants="nothing"))
 
 
-def show_again(txn: Txn, ven_id: str) -> None:
+def show_again(txn: Txn, ven_id: str, now: datetime) -> None:
     """Make a VEN that registers anew be shown its events again; what it opted stays."""
     txn.execute(
         update(ledger)
-        .where(ledger.c.ven_id == ven_id, ledger.c.wants == "nothing", ledger.c.state.in_(("opted", "acknowledged")))
+        .where(ledger.c.ven_id == ven_id, ledger.c.wants == "nothing")
         .where(
             select(events.c.event_id)
-            .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False))
+            .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False), _HERE)
             .exists()
         )
-        .values(wants="delivery", deliveries=0)
+        .values(wants="delivery", deliveries=0),
+        {"now": now},
     )
 
 
+_DELIVERED = and_(ledger.c.wants == "delivery", ledger.c.deliveries + bindparam("clean") >= DELIVERIES)
 _OFFERED = (
     update(ledger)
     .where(
@@ -206,6 +231,12 @@ _OFFERED = (
         first_offered=func.coalesce(ledger.c.first_offered, bindparam("at")),
         last_offered=bindparam("at"),
         deliveries=ledger.c.deliveries + bindparam("clean"),
+        wants=case((_DELIVERED, "nothing"), else_=ledger.c.wants),
+        state=case(
+            (and_(_DELIVERED, or_(ledger.c.state == "queued", ledger.c.state == "offered")), "acknowledged"),
+            (ledger.c.state == "queued", "offered"),
+            else_=ledger.c.state,
+        ),
     )
 )
 
@@ -213,33 +244,27 @@ _OFFERED = (
 def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
     """Add what was sent: ``{"ven", "event", "modification", "count", "clean", "at"}`` each.
 
-    ``clean`` counts those whose response was written whole; two of them are enough where no answer is due.
+    ``clean`` counts the deliveries: sendings a lease apart whose response was written whole.
     """
-    if not offers:
-        return
-    txn.execute(_OFFERED, offers)
-    for keys in ({k: offer[k] for k in ("ven", "event", "modification")} for offer in offers):
-        here = and_(
-            ledger.c.ven_id == keys["ven"],
-            ledger.c.event_id == keys["event"],
-            ledger.c.modification_number == keys["modification"],
-        )
-        txn.execute(update(ledger).where(here, ledger.c.state == "queued").values(state="offered"))
-        told_twice = and_(here, ledger.c.wants == "delivery", ledger.c.deliveries >= 2)
-        txn.execute(update(ledger).where(told_twice).values(wants="nothing"))
-        txn.execute(update(ledger).where(told_twice, ledger.c.state == "offered").values(state="acknowledged"))
+    if offers:
+        txn.execute(_OFFERED, offers)
+
+
+_LOST = and_(
+    ledger.c.wants != "nothing",
+    select(events.c.event_id)
+    .where(events.c.event_id == ledger.c.event_id, events.c.gone_at <= bindparam("now"))
+    .exists(),
+)
 
 
 def give_up(txn: Txn, now: datetime) -> list[tuple[str, str]]:
     """Close the lines of events that are past and still lack an answer: (ven_id, event_id) each."""
-    past = select(events.c.event_id).where(events.c.gone_at <= now)
-    lost = and_(ledger.c.wants != "nothing", ledger.c.event_id.in_(past))
-    query = select(ledger.c.ven_id, ledger.c.event_id).where(lost)
-    found = [(ven_id, event_id) for ven_id, event_id in txn.execute(query)]
+    found = txn.execute(select(ledger.c.ven_id, ledger.c.event_id).where(_LOST), {"now": now}).all()
     if found:
-        txn.execute(update(ledger).where(lost, ledger.c.state.in_(("queued", "offered"))).values(state="given_up"))
-        txn.execute(update(ledger).where(lost).values(wants="nothing"))
-    return found
+        state = case((ledger.c.state.in_(("queued", "offered")), "given_up"), else_=ledger.c.state)
+        txn.execute(update(ledger).where(_LOST).values(state=state, wants="nothing"), {"now": now})
+    return [(ven_id, event_id) for ven_id, event_id in found]
 
 
 # --- answers ----------------------------------------------------------------------------------------
@@ -269,5 +294,5 @@ def answers_to(txn: Txn, event_id: str) -> list[Answer]:
 def counts(txn: Txn, now: datetime) -> dict[str, int]:
     """How many events there are, and are still sent."""
     here = or_(events.c.gone_at.is_(None), events.c.gone_at > now)
-    row = txn.execute(select(func.count(), func.coalesce(func.sum(here), 0)).select_from(events)).one()
-    return {"events": row[0], "events_current": int(row[1])}
+    row = txn.execute(select(func.count(), func.count().filter(here)).select_from(events)).one()
+    return {"events": row[0], "events_current": row[1]}

@@ -51,10 +51,10 @@ def cancel(txn: Txn, ven_id: str, opt_id: str, now: datetime) -> None:
 def on_event(txn: Txn, ven_id: str, event_id: str) -> list[Opt]:
     """A VEN's opts on an event that stand, the newest last."""
     query = _OPT.where(opts.c.ven_id == ven_id, opts.c.event_id == event_id, opts.c.cancelled_at.is_(None))
-    return [Opt(*row) for row in txn.execute(query.order_by(opts.c.received_at))]
+    return [Opt(*row) for row in txn.execute(query.order_by(opts.c.received_at, opts.c.id))]
 
 
 def of_ven(txn: Txn, ven_id: str) -> list[Opt]:
     """A VEN's opts that stand."""
     query = _OPT.where(opts.c.ven_id == ven_id, opts.c.cancelled_at.is_(None))
-    return [Opt(*row) for row in txn.execute(query.order_by(opts.c.received_at))]
+    return [Opt(*row) for row in txn.execute(query.order_by(opts.c.received_at, opts.c.id))]

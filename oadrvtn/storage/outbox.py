@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import and_, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from .database import Txn
 from .tables import outbox
@@ -71,6 +71,12 @@ def issued(txn: Txn, ven_id: str, kind: str, request_id: str) -> list[Entry]:
     return [Entry(*row) for row in txn.execute(query)]
 
 
+def ever(txn: Txn, ven_id: str, kind: str) -> bool:
+    """Whether a VEN was ever told something of this kind."""
+    query = select(outbox.c.id).where(outbox.c.ven_id == ven_id, outbox.c.kind == kind).limit(1)
+    return txn.execute(query).first() is not None
+
+
 def referring(txn: Txn, ven_id: str, kind: str, references: Iterable[str]) -> list[Entry]:
     """Open entries of a kind about these references."""
     query = _ENTRY.where(
@@ -103,7 +109,7 @@ def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None 
 
 _OFFERED = (
     update(outbox)
-    .where(and_(outbox.c.id == bindparam("entry"), outbox.c.state.in_(OPEN)))
+    .where(outbox.c.id == bindparam("entry"), outbox.c.closed_at.is_(None))  # an IN does not go with executemany
     .values(state="offered", offers=outbox.c.offers + bindparam("count"), last_offered=bindparam("at"))
 )
 

@@ -159,7 +159,7 @@ def readings_of(
         query = query.where(readings.c.start < until)
     if r_id is not None:
         query = query.where(readings.c.r_id == r_id)
-    query = query.order_by(readings.c.start.desc(), readings.c.r_id).limit(most)
+    query = query.order_by(readings.c.start.desc(), readings.c.r_id.desc()).limit(most)
     return [Reading(*row) for row in txn.execute(query)][::-1]
 
 

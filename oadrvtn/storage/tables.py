@@ -160,9 +160,10 @@ ledger = Table(
     Column("opt_type", String),
     Column("response_code", String),
     Column("response_description", String),
-    Index(None, "ven_id", "wants"),
     Index(None, "event_id"),
 )
+# What is open is little beside what is past.
+Index("ix_ledger_open", ledger.c.ven_id, ledger.c.event_id, sqlite_where=ledger.c.wants != "nothing")
 
 # Every answer of a VEN to an event that said something new, in the order of their arrival.
 answers = Table(

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Integer, String, bindparam, delete, func, insert, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from .database import Txn
-from .tables import bends, candidates, certificates, vens
+from .tables import Instant, bends, candidates, certificates, microseconds, vens
 
 
 @attrs.frozen
@@ -139,17 +139,22 @@ def flush_seen(txn: Txn, seen: list[dict[str, Any]]) -> None:
         txn.execute(_SEEN, seen)
 
 
+_BENDING = upsert(bends).from_select(
+    ["ven_id", "bend", "count", "last_at"],
+    select(
+        vens.c.ven_id, bindparam("name", type_=String), bindparam("n", type_=Integer), bindparam("at", type_=Instant)
+    ).where(vens.c.ven_id == bindparam("ven")),
+)
+_BENT = _BENDING.on_conflict_do_update(
+    index_elements=["ven_id", "bend"],
+    set_={"count": bends.c.count + _BENDING.excluded.count, "last_at": _BENDING.excluded.last_at},
+)
+
+
 def count_bends(txn: Txn, counts: list[dict[str, Any]]) -> None:
-    """Add to the counts of bends: ``{"ven_id", "bend", "count", "last_at"}`` each."""
+    """Add to the counts of bends: ``{"ven", "name", "n", "at"}`` each; a VEN that is gone has none."""
     if counts:
-        statement = upsert(bends)
-        txn.execute(
-            statement.on_conflict_do_update(
-                index_elements=["ven_id", "bend"],
-                set_={"count": bends.c.count + statement.excluded.count, "last_at": statement.excluded.last_at},
-            ),
-            counts,
-        )
+        txn.execute(_BENT, counts)
 
 
 def bends_of(txn: Txn, ven_id: str) -> dict[str, int]:
@@ -158,16 +163,25 @@ def bends_of(txn: Txn, ven_id: str) -> dict[str, int]:
     return {bend: count for bend, count in txn.execute(query)}
 
 
+def bend_counts(txn: Txn) -> dict[str, int]:
+    """How often each bend was needed, by all VENs together."""
+    query = select(bends.c.bend, func.sum(bends.c.count)).group_by(bends.c.bend).order_by(bends.c.bend)
+    return {bend: count for bend, count in txn.execute(query)}
+
+
 def silent(txn: Txn, now: datetime, missed: int) -> list[str]:
     """The VENs that are online and have not been heard for ``missed`` of their poll intervals."""
-    query = select(vens.c.ven_id, vens.c.last_seen, vens.c.poll_frequency).where(
-        vens.c.online.is_(True), vens.c.last_seen < now
-    )
-    return [
-        ven_id
-        for ven_id, last_seen, poll_frequency in txn.execute(query)
-        if (now - last_seen).total_seconds() > missed * poll_frequency
-    ]
+    deadline = type_coerce(vens.c.last_seen, Integer) + missed * vens.c.poll_frequency * 1_000_000
+    query = select(vens.c.ven_id).where(vens.c.online.is_(True), deadline < microseconds(now))
+    return list(txn.execute(query).scalars())
+
+
+def go_offline(txn: Txn, ven_ids: list[str]) -> None:
+    """Mark VENs offline."""
+    if ven_ids:
+        txn.execute(
+            update(vens).where(vens.c.ven_id == bindparam("ven")).values(online=False), [{"ven": v} for v in ven_ids]
+        )
 
 
 def touch_all(txn: Txn, now: datetime) -> None:
@@ -181,11 +195,11 @@ def counts(txn: Txn) -> dict[str, int]:
         select(
             func.count(),
             func.count(vens.c.registration_id),
-            func.coalesce(func.sum(vens.c.online), 0),
+            func.count().filter(vens.c.online.is_(True)),
         ).select_from(vens)
     ).one()
     waiting = txn.execute(select(func.count()).select_from(candidates)).scalar_one()
-    return {"vens": row[0], "vens_registered": row[1], "vens_online": int(row[2]), "vens_waiting": waiting}
+    return {"vens": row[0], "vens_registered": row[1], "vens_online": row[2], "vens_waiting": waiting}
 
 
 # --- candidates -------------------------------------------------------------------------------------

@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
+import attrs
 from cryptography.x509 import load_der_x509_certificate
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
+from ..handlers.resource import Nowhere
 from ..model.config import Limits
 from ..security.certificates import describe
 from ..security.fingerprint import sha256
@@ -34,6 +36,9 @@ PATH = "OpenADR2/Simple/2.0b"
 _LINGER = 5.0
 """Seconds in which a peer that was refused may read why."""
 
+_MOST_DIGITS = 18
+"""More of them no Content-Length has."""
+
 Known = Callable[[bytes], Deferred[Any]]
 """Tells by the SHA-256 of a certificate whether it is a VEN's (something true) or not."""
 
@@ -41,44 +46,58 @@ Known = Callable[[bytes], Deferred[Any]]
 class VenRequest(server.Request):
     """A request whose body is counted against its limit while it comes."""
 
-    channel: VenChannel
+    channel: VenChannel  # None once the connection is lost
     content: Any
-    _limit: int | None = None
+    _limit = 0
     _received = 0
+    _identified: Deferred[Any]
 
     def gotLength(self, length: int | None) -> None:
         """The headers are here: find out who it is, and how much may come."""
-        self._length = length
+        channel = self.channel
         self.content = BytesIO()
-        identified = self.channel.site.known(self.channel.certificate)
-        if not identified.called:
+        self._limit = channel.site.body_limit(channel.path)
+        self._check(length or 0)
+        self._identified = channel.site.known(channel.certificate)
+        if not self._identified.called:
             # What is in the buffers by now may still come in; more does not, until it is known who it is.
-            self.channel.pauseProducing()
-            identified.addBoth(self._resume)
-        identified.addBoth(self._identified)
+            channel.pauseProducing()
+            self._identified.addBoth(self._resume, channel)
+        self._identified.addBoth(self._know, length or 0)
 
-    def _resume(self, result: Any) -> Any:
-        self.channel.resumeProducing()
+    def _resume(self, result: Any, channel: VenChannel) -> Any:
+        if self.channel:
+            channel.resumeProducing()
         return result
 
-    def _identified(self, result: Any) -> None:
-        known = bool(result) and not isinstance(result, Failure)
-        limits = self.channel.site.body_limits
-        service = self.channel.path.rpartition(b"/")[2].decode("latin-1")
-        self._limit = limits.get(service, limits["unknown"]) if known else limits["unknown"]
-        self._check(max(self._length or 0, self._received))
+    def _know(self, result: Any, length: int) -> None:
+        if self.channel and (not result or isinstance(result, Failure)):
+            self._limit = min(self._limit, self.channel.site.limits.body.unknown)
+            self._check(max(length, self._received))
+
+    def when_wanted(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Go on once it is known whose request it is, if it is still wanted then."""
+        self._identified.addCallback(lambda _: function(*arguments) if self._wanted else None)
+
+    @property
+    def _wanted(self) -> bool:
+        return self.channel is not None and not self.channel.refused
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
         self._received += len(data)
-        if not self.channel.refused:
+        if self._wanted:
             self.content.write(data)
             self._check(self._received)
 
     def _check(self, size: int) -> None:
-        if self._limit is not None and size > self._limit:
+        if size > self._limit and self.channel:
             self.content = BytesIO()
             self.channel.refuse(413, f"the body is larger than {self._limit} bytes")
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """All of it is here."""
+        self.when_wanted(super().requestReceived, command, path, version)
 
 
 @implementer(IHandshakeListener)
@@ -90,8 +109,10 @@ class VenChannel(http.HTTPChannel):
     transport: Any
     timeOut: Any
     callLater: Any
+    requests: list[VenRequest]
     certificate = b""
     refused = False
+    _der = b""
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -102,9 +123,9 @@ class VenChannel(http.HTTPChannel):
 
     def handshakeCompleted(self) -> None:
         """The peer has shown a certificate that a configured CA signed."""
-        self.certificate = sha256(peer_certificate(self.transport) or b"")
-        self.timeOut = self.site.limits.idle_timeout
-        self.setTimeout(self.timeOut)
+        self._der = peer_certificate(self.transport) or b""
+        self.certificate = sha256(self._der)
+        self.setTimeout(self.site.limits.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         """A request has a deadline from its first byte to its last."""
@@ -113,17 +134,23 @@ class VenChannel(http.HTTPChannel):
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
         super().dataReceived(data)
+        if not self.requests and not self._buffer:
+            self._in_time()  # it was only the empty line that some clients send after a request
+
+    def headerReceived(self, line: bytes) -> bool:
+        """A header; one that Python would refuse to take for a number is no length either."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > _MOST_DIGITS:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        accepted: bool = super().headerReceived(line)
+        return accepted
 
     def allContentReceived(self) -> None:
         """The request is here in full."""
         self._in_time()
-        super().allContentReceived()
-
-    def requestDone(self, request: Any) -> None:
-        """The answer is written; a request that was pipelined has its own deadline."""
-        if self._dataBuffer and self._deadline is None:
-            self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
-        super().requestDone(request)
+        if not self.refused:
+            super().allContentReceived()
 
     def _in_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -134,12 +161,15 @@ class VenChannel(http.HTTPChannel):
         self._deadline = None
         self.refuse(408, "the request did not come in time")
 
-    def timeoutConnection(self) -> None:
-        """Nothing came for too long."""
-        if self.certificate:
-            super().timeoutConnection()
-        else:
-            self.transport.abortConnection()
+    def _send100Continue(self) -> None:
+        self.requests[-1].when_wanted(super()._send100Continue)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(400, "this is no HTTP request")
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line of the head is too long."""
+        self._respondToBadRequestAndDisconnect()
 
     def refuse(self, status: int, reason: str) -> None:
         """Answer at once, and close; what still comes is thrown away."""
@@ -147,14 +177,33 @@ class VenChannel(http.HTTPChannel):
             return
         self.refused = True
         self._in_time()
-        self.setTimeout(None)
         log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
         text = reason.encode() + b"\n"
         head = f"HTTP/1.1 {status} {http.RESPONSES[status].decode()}\r\n"
         fields = {"content-type": "text/plain", "content-length": len(text), "connection": "close"}
         self.transport.write((head + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n").encode() + text)
         self.loseConnection()
-        self._abortingCall = self.callLater(_LINGER, self.forceAbortClient)
+
+    def timeoutConnection(self) -> None:
+        """Nothing came for too long."""
+        if self.certificate:
+            self.loseConnection()
+        else:
+            self.transport.abortConnection()
+
+    def retire(self) -> None:
+        """Close as soon as no message is in work."""
+        self.persistent = False
+        if not self._handlingRequest:
+            self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close; a peer that does not go along is cut off."""
+        self.setTimeout(None)
+        if self._abortingCall is None:
+            patience = _LINGER if self.refused else self.site.limits.request_timeout
+            self._abortingCall = self.callLater(patience, self.forceAbortClient)
+        super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone."""
@@ -164,7 +213,7 @@ class VenChannel(http.HTTPChannel):
 
     def subject(self) -> str:
         """What the certificate calls its owner."""
-        return describe(load_der_x509_certificate(peer_certificate(self.transport) or b"")).subject
+        return describe(load_der_x509_certificate(self._der)).subject
 
     @property
     def path(self) -> bytes:
@@ -178,29 +227,47 @@ class VenChannel(http.HTTPChannel):
         return f"{getattr(peer, 'host', peer)}"
 
 
+class _TurnedAway(Protocol):
+    """A connection too many."""
+
+    def connectionMade(self) -> None:
+        """Close it before any handshake."""
+        assert self.transport
+        self.transport.abortConnection()  # type: ignore[attr-defined]  # TCP and TLS both have it
+
+
 class VenSite(server.Site):
     """The site of the VENs.  Over its limit of connections, the newest is turned away."""
 
-    requestFactory = VenRequest
-
     def __init__(self, root: Resource, limits: Limits, known: Known, reactor: IReactorTime) -> None:
-        super().__init__(root, timeout=limits.idle_timeout, reactor=reactor)
+        # A body is XML whatever its Content-Type says: never a form to be parsed.
+        super().__init__(root, timeout=limits.idle_timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.limits = limits
         self.known = known
-        self.body_limits: Mapping[str, int] = {
-            field: getattr(limits.body, field) for field in (*services(limits), "unknown")
-        }
+        self._body_limits = attrs.asdict(limits.body)
         self.connections: set[VenChannel] = set()
+
+    def body_limit(self, path: bytes) -> int:
+        """How many bytes a VEN may send to this path."""
+        service = path.rpartition(b"/")[2].decode("latin-1")
+        found: int = self._body_limits.get(service, self.limits.body.unknown)
+        return found
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel of our own class: HTTP/2, which would hide the certificate, cannot be chosen."""
         if len(self.connections) >= self.limits.connections:
             log.warn("{peer}: turned away, {n} connections are open", peer=str(addr), n=len(self.connections))
-            return None
+            return _TurnedAway()  # not None, which the TLS around us would take for a protocol
         channel = VenChannel()
         channel.factory = channel.site = self
         channel.callLater = self.reactor.callLater
         return channel
+
+    def stopFactory(self) -> None:
+        """Nobody else comes; those who are here get the answers that they wait for."""
+        super().stopFactory()
+        for channel in list(self.connections):
+            channel.retire()
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only."""
@@ -210,16 +277,11 @@ class VenSite(server.Site):
         """The chain says what happened; an access log would say it twice."""
 
 
-def services(limits: Limits) -> list[str]:
-    """The services that have a limit of their own."""
-    return [field.name for field in type(limits.body).__attrs_attrs__ if field.name != "unknown"]
-
-
 def tree(prefix: str, resources: Mapping[str, Resource]) -> Resource:
     """The resources, by service, at their place below a prefix."""
-    root = parent = Resource()
+    root = parent = Nowhere()
     for part in (part for part in f"{prefix}/{PATH}".split("/") if part):
-        child = Resource()
+        child = Nowhere()
         parent.putChild(part.encode(), child)
         parent = child
     for service, resource in resources.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
@@ -25,19 +26,20 @@ def flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Change
     vens.flush_seen(txn, rows["seen"])
     outbox.count_offers(txn, rows["entries"])
     events.count_offers(txn, rows["events"])
-    # A VEN that was removed meanwhile has no row to count on.
-    vens.count_bends(txn, [row for row in rows["bends"] if vens.get(txn, row["ven_id"])])
+    vens.count_bends(txn, rows["bends"])
     return None, NOTHING
 
 
-def sweep(txn: Txn, missed: int, now: datetime) -> tuple[None, Changes]:
-    """Mark VENs offline that missed so many of their poll intervals, and give up events that are past."""
+def sweep(txn: Txn, missed: int, now: datetime) -> tuple[list[tuple[str, str]], Changes]:
+    """Mark VENs offline that missed so many of their poll intervals, and give up events that are past.
+
+    Replies with what was given up: (ven_id, event_id) each.
+    """
     silent = vens.silent(txn, now, missed)
-    for ven_id in silent:
-        vens.change(txn, ven_id, online=False)
+    vens.go_offline(txn, silent)
     lost = events.give_up(txn, now)
     changed = frozenset(silent) | {ven_id for ven_id, _ in lost}
-    return None, Changes(changed, hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
+    return lost, Changes(changed, hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
 
 
 class Duties(Service):
@@ -61,16 +63,24 @@ class Duties(Service):
         super().stopService()
         if self._loop.running:
             self._loop.stop()
-        await self._flush()
+        try:
+            await self._flush()
+        except Exception:
+            self.log.failure("the last counts could not be written")
 
     async def _flush(self) -> None:
-        rows: dict[str, list[dict[str, Any]]] = {"seen": [], "entries": [], "events": [], "bends": []}
-        for entry in self._vtn.roster.dirty:
+        roster, rows, counted = self._vtn.roster, defaultdict[str, list[dict[str, Any]]](list), []
+        for entry in roster.dirty:
+            if entry.sent:
+                counted.append(entry)
             for kind, found in entry.flushed(self._vtn.now()).items():
                 rows[kind].extend(found)
-        self._vtn.roster.dirty.clear()
+        roster.dirty.clear()
         if any(rows.values()):
             await self._vtn.database.run("flush", flush, rows)
+        for entry in counted:
+            entry.forget_due()  # which told the counts of before
+        roster.shrink(len(roster))
 
     def round(self) -> Deferred[None]:
         """One round; an error is logged and does not end the rounds."""
@@ -79,6 +89,10 @@ class Duties(Service):
     async def _round(self) -> None:
         try:
             await self._flush()
-            await self._vtn.write("sweep", sweep, self._vtn.config.registration.offline_after)
+            lost = await self._vtn.write("sweep", sweep, self._vtn.config.registration.offline_after)
+            for ven_id, event_id in lost:
+                self.log.warn(
+                    "event {event_id!r} is over, VEN {ven_id!r} never answered it", event_id=event_id, ven_id=ven_id
+                )
         except Exception:
             self.log.failure("a round of duties failed, the next will try again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -105,6 +106,17 @@ def build(spec: EventSpec, event_id: str, modification_number: int, now: datetim
     Rules: 1 (UTC), 2 (uids from 0), 8 (interval durations add up), 9 (SIMPLE is 0 to 3), 105 (notification),
     116 (SIMPLE is a level).
     """
+    try:
+        event = _build(spec, event_id, modification_number, now)
+        _gone_at(event.active_period.properties)
+        _turns(event.active_period.properties)
+    except OverflowError:
+        raise InvalidData("duration: the event reaches beyond the calendar") from None
+    to_xml(event)  # raises, with the place, for what the schema refuses
+    return event
+
+
+def _build(spec: EventSpec, event_id: str, modification_number: int, now: datetime) -> EiEvent:
     if not spec.signals:
         raise InvalidData("signals: an event has at least one signal")
     ends = {}
@@ -114,17 +126,23 @@ def build(spec: EventSpec, event_id: str, modification_number: int, now: datetim
             raise InvalidData(f"{place}.intervals: a signal has at least one interval")
         ends[place] = spec.dtstart
         for length, value in signal.intervals:
-            ends[place] = length.after(ends[place])
+            ends[place], began = length.after(ends[place]), ends[place]
+            if ends[place] < began:
+                raise InvalidData(f"{place}.intervals: {length} is negative")
             if signal.signal_name == "SIMPLE" and value not in (0, 1, 2, 3):
                 raise InvalidData(f"{place}.intervals: {value:g} is no level of SIMPLE: 0, 1, 2 or 3 (rule 9)")
         if signal.signal_name == "SIMPLE" and signal.signal_type != "level":
             raise InvalidData(f"{place}.signal_type: SIMPLE is a level (rule 116)")
-    duration = spec.duration or Duration.of(ends["signals[0]"] - spec.dtstart)
+    duration = Duration.of(ends["signals[0]"] - spec.dtstart) if spec.duration is None else spec.duration
     end = duration.after(spec.dtstart)
+    if end < spec.dtstart:
+        raise InvalidData("duration: is negative")
+    if "://" not in spec.market_context and not spec.market_context.startswith("urn:"):
+        raise InvalidData(f"market_context: {spec.market_context!r} is not a URI")
     for place, last in ends.items():
         if last != end:
             raise InvalidData(f"{place}.intervals: end at {last}, the event ends at {end} (rule 8)")
-    event = EiEvent(
+    return EiEvent(
         descriptor=EventDescriptor(
             event_id=event_id,
             modification_number=modification_number,
@@ -153,15 +171,17 @@ def build(spec: EventSpec, event_id: str, modification_number: int, now: datetim
         ),
         target=spec.target,
     )
-    if "://" not in spec.market_context and not spec.market_context.startswith("urn:"):
-        raise InvalidData(f"market_context: {spec.market_context!r} is not a URI")
-    to_xml(event)  # raises, with the place, for what the schema refuses
-    return event
+
+
+@lru_cache(256)
+def _document(xml: bytes) -> EiEvent:
+    """An event is read once, however many VENs are shown it."""
+    return from_xml(EiEvent, xml)
 
 
 def spec_of(event: Event) -> EventSpec:
     """The inverse of ``build``, for showing an event and for changing it."""
-    document = from_xml(EiEvent, event.document)
+    document = _document(event.document)
     period, descriptor = document.active_period.properties, document.descriptor
     signals = tuple(
         SignalSpec(
@@ -203,6 +223,9 @@ def _stored(document: EiEvent, spec: EventSpec, source: str, created_at: datetim
     period = document.active_period.properties
     if spec.response_required not in ("always", "never"):
         raise InvalidData(f"response_required: {spec.response_required!r} is neither always nor never")
+    gone_at = _gone_at(period)
+    if gone_at is not None and gone_at <= now:
+        raise InvalidData(f"dtstart: the event would have ended at {gone_at}")
     return Event(
         event_id=document.descriptor.event_id,
         modification_number=document.descriptor.modification_number,
@@ -210,7 +233,7 @@ def _stored(document: EiEvent, spec: EventSpec, source: str, created_at: datetim
         for_everyone=not spec.target.ven_ids,
         market_context=spec.market_context,
         dtstart=spec.dtstart,
-        gone_at=_gone_at(period),
+        gone_at=gone_at,
         response_required=spec.response_required,
         document=to_xml(document),
         source=source,
@@ -239,14 +262,21 @@ def _audience(txn: Txn, spec: EventSpec) -> set[str]:
     return set(spec.target.ven_ids or vens.registered_ids(txn))
 
 
+def _told(txn: Txn, event: Event) -> set[str]:
+    """The VENs that may hold an event: all with a line of its present version, but those that know it withdrawn."""
+    return {
+        line.ven_id
+        for line in events.lines_of_event(txn, event.event_id)
+        if line.modification_number == event.modification_number and not (line.withdrawn and line.wants == "nothing")
+    }
+
+
 def create(txn: Txn, spec: EventSpec, source: str, now: datetime) -> tuple[Event, Changes]:
     """Make an event and queue it for everybody whom it concerns; modification number 0 (rule 4)."""
     event_id = spec.event_id or generate_id("event-")
     if events.get(txn, event_id):
         raise NotAllowed(f"event_id: {event_id!r} exists")
     event = _stored(build(spec, event_id, 0, now), spec, source, now, now)
-    if event.gone_at is not None and event.gone_at <= now:
-        raise InvalidData(f"dtstart: the event would have ended at {event.gone_at}")
     audience = _audience(txn, spec)
     events.put(txn, event)
     events.write_lines(txn, (new_line(ven_id, event, now) for ven_id in sorted(audience)))
@@ -273,7 +303,7 @@ def modify(
     longer targeted is told that the event is cancelled.  No change at all changes nothing.
     """
     event = _known(txn, event_id, modification_number)
-    before = spec_of(event)
+    before = attrs.evolve(spec_of(event), modification_reason=None)
     after = attrs.evolve(before, **changes)
     if after == before:
         return event, Changes()
@@ -281,12 +311,13 @@ def modify(
         after = attrs.evolve(after, duration=None)
     document = build(after, event_id, event.modification_number + 1, now)
     new = _stored(document, after, event.source, event.created_at, now)
-    told = {line.ven_id for line in events.lines_of_event(txn, event_id) if not line.withdrawn}
+    told = _told(txn, event)
     audience = _audience(txn, after)
+    remain = audience if after.target.ven_ids else audience | told
     events.supersede(txn, event_id)
     events.change(txn, new)
     events.write_lines(
-        txn, (new_line(ven_id, new, now, withdrawn=ven_id not in audience) for ven_id in sorted(told | audience))
+        txn, (new_line(ven_id, new, now, withdrawn=ven_id not in remain) for ven_id in sorted(told | audience))
     )
     return new, _concerning(after, told | audience)
 
@@ -305,7 +336,7 @@ def cancel(
         cancelled=True,
         gone_at=event.gone_at or now + _OPEN_ENDED_GRACE,
     )
-    told = {line.ven_id for line in events.lines_of_event(txn, event_id) if not line.withdrawn}
+    told = _told(txn, event)
     events.supersede(txn, event_id)
     events.change(txn, new)
     events.write_lines(txn, (new_line(ven_id, new, now) for ven_id in sorted(told)))
@@ -319,24 +350,29 @@ def _concerning(spec: EventSpec, ven_ids: set[str]) -> Changes:
 # --- what a VEN is shown ------------------------------------------------------------------------------
 
 
+def _later(length: Duration | None, moment: datetime) -> datetime:
+    """``moment`` plus a length that may be missing; a negative one, before the moment, adds nothing."""
+    return max(moment, length.after(moment)) if length else moment
+
+
 def _end(period: Properties) -> datetime | None:
     """When the active period is over, for a VEN that was late by the whole tolerance; None: open-ended."""
     if not period.duration:
         return None
-    end = period.duration.after(period.dtstart)
-    return period.startafter.after(end) if period.startafter else end
+    return _later(period.startafter, period.duration.after(period.dtstart))
 
 
 def _gone_at(period: Properties) -> datetime | None:
     end = _end(period)
-    return period.recovery.after(end) if end and period.recovery and period.recovery.after(end) > end else end
+    return _later(period.recovery, end) if end else None
 
 
 def _turns(period: Properties) -> list[tuple[datetime, str]]:
     """When the clock changes the status of an event, and to what."""
     turns = [(period.dtstart, "active")]
     if period.ramp_up:
-        turns.insert(0, (min(period.dtstart, period.dtstart - abs(period.ramp_up.fixed)), "near"))
+        before = Duration("-" + period.ramp_up.text.lstrip("+-"))  # with or without a sign: before the start
+        turns.insert(0, (before.after(period.dtstart), "near"))
     if end := _end(period):
         turns.append((end, "completed"))
     return turns
@@ -366,10 +402,8 @@ def _now_value(signal: EiEventSignal, status: str, dtstart: datetime, now: datet
 
 def _shown(event: Event, line: Line, now: datetime) -> OadrEvent:
     """An event as one VEN sees it at this moment: of the targets only its own venID."""
-    document = from_xml(EiEvent, event.document)
-    status, since = status_at(event, document, now)
-    if line.withdrawn:
-        status = "cancelled"
+    document = _document(event.document)
+    status, since = ("cancelled", event.modified_at) if line.withdrawn else status_at(event, document, now)
     target = document.target
     if target.ven_ids:
         target = target.evolve(ven_ids=(line.ven_id,))
@@ -470,24 +504,33 @@ def _record(txn: Txn, ven_id: str, response: EventResponse, now: datetime) -> No
 
 
 def _answered(txn: Txn, line: Line, answer: Answer, now: datetime) -> None:
-    good = answer.response_code.startswith("2")
-    values: dict[str, Any] = {
-        "state": "opted" if good else "refused",
-        "wants": "nothing",
-        "answered_at": now,
-        "response_code": answer.response_code,
-        "response_description": answer.response_description,
-    }
-    outranked = any(opt.whole_ven for opt in opts.on_event(txn, line.ven_id, line.event_id))
-    if good and not outranked:
-        values["opt_type"] = answer.opt_type
-    events.change_line(txn, line, **values)
+    events.change_line(
+        txn,
+        line,
+        state="opted" if answer.response_code.startswith("2") else "refused",
+        wants="nothing",
+        answered_at=now,
+        response_code=answer.response_code,
+        response_description=answer.response_description,
+        opt_type=opt_type(txn, line.ven_id, line.event_id, answer),
+    )
+
+
+def opt_type(txn: Txn, ven_id: str, event_id: str, answer: Answer | None) -> str | None:
+    """What a VEN opted: by its newest oadrCreateOpt on the whole event (rule 206), else by its last answer."""
+    standing = [opt.opt_type for opt in opts.on_event(txn, ven_id, event_id) if opt.whole_ven]
+    if standing:
+        return standing[-1]
+    return answer.opt_type if answer and answer.response_code.startswith("2") else None
 
 
 def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime) -> None:
-    """A VEN that refuses a whole oadrDistributeEvent has answered all that waited for an answer."""
+    """A VEN that refuses a whole oadrDistributeEvent has answered all that was sent and waited for an answer.
+
+    What is not known to have been sent stays open: at worst it is sent, and refused, once more.
+    """
     for _, line in events.applicable(txn, ven_id, now):
-        if line.wants == "answer":
+        if line.wants == "answer" and line.offers:
             events.change_line(
                 txn, line, state="refused", wants="nothing", answered_at=now,
                 response_code=response.response_code, response_description=response.response_description,

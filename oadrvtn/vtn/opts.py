@@ -13,6 +13,7 @@ from ..storage.opts import Opt
 from ..storage.vens import Ven
 from ..wire.codec import to_xml
 from .changes import NOTHING, Changes
+from .events import opt_type
 from .registration import ok
 
 
@@ -66,12 +67,10 @@ def cancel(
 
 
 def _apply(txn: Txn, ven_id: str, event_id: str) -> None:
-    """Set what the ledger says of a VEN's opt: by its newest opt on the whole event, else by its last answer."""
+    """Set what the ledger says of a VEN's opt."""
     event = events.get(txn, event_id)
     line = events.line(txn, ven_id, event_id, event.modification_number) if event else None
     if line is None:
         return
-    standing = [opt.opt_type for opt in opts.on_event(txn, ven_id, event_id) if opt.whole_ven]
     answer = events.last_answer(txn, ven_id, event_id)
-    said = answer.opt_type if answer and answer.response_code.startswith("2") else None
-    events.change_line(txn, line, opt_type=standing[-1] if standing else said)
+    events.change_line(txn, line, opt_type=opt_type(txn, ven_id, event_id, answer))

@@ -6,7 +6,7 @@ apply are sent together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 
 import attrs
@@ -22,23 +22,20 @@ from ..wire.codec import to_xml
 MOST_OFFERS = 10
 """After so many an entry is given up."""
 
-DELIVERIES = 2
-"""So many clean sendings, a lease apart, are enough where no answer is due."""
-
 
 @attrs.frozen
 class Due:
     """Something that waits for a VEN.
 
-    ``key`` is the entry's id, or for events the moment the newest of them was queued: what is new is not
-    held back by the lease of what was sent before.  ``offers`` and ``deliveries`` are as the database
-    counts them; ``deliveries`` None: an answer is due.
+    ``key`` is the entry's id, or "events".  ``offers`` and ``offered`` (when it last went out) are as the
+    database knows them.  For events ``lines`` are those of the ledger that are still open.
     """
 
     key: int | str
     kind: str
     offers: int = 0
-    deliveries: int | None = None
+    offered: datetime | None = None
+    lines: tuple[events.Line, ...] = ()
 
 
 def put(
@@ -68,50 +65,50 @@ def put(
         state="offered" if offers else "queued",
         offers=offers,
         queued_at=now,
+        last_offered=now if offers else None,
     )
 
 
 def due(txn: Txn, ven_id: str, now: datetime) -> tuple[Due, ...]:
     """What waits for a VEN, in the order of first sending: register_report, then events, then by age."""
-    waiting = [Due(entry.id, entry.kind, entry.offers) for entry in outbox.pending(txn, ven_id)]
+    waiting = [
+        Due(entry.id, entry.kind, offers=entry.offers, offered=entry.last_offered)
+        for entry in outbox.pending(txn, ven_id)
+    ]
     wanted = events.wanted(txn, ven_id, now)
     if wanted:
-        newest = max(queued_at for _, _, queued_at in wanted)
-        answer = any(wants == "answer" for wants, _, _ in wanted)
-        deliveries = None if answer else min(deliveries for _, deliveries, _ in wanted)
         position = sum(item.kind == "register_report" for item in waiting)
-        waiting.insert(position, Due(f"events {newest}", "events", deliveries=deliveries))
+        waiting.insert(position, Due("events", "events", lines=tuple(wanted)))
     return tuple(waiting)
 
 
 def settle(
-    txn: Txn, ven: Ven, kind: str, response: EiResponse, now: datetime, references: Iterable[str] = ()
+    txn: Txn,
+    ven: Ven,
+    kind: str,
+    response: EiResponse,
+    now: datetime,
+    references: Collection[str] = (),
+    good: Collection[str] = (),
 ) -> list[outbox.Entry]:
     """Close the entries that a VEN's answer is about: done, or refused with its code; returns what was closed.
 
-    They are found by requestID or by reference; where neither is known, it is the only open entry of the
-    kind.  An answer to something closed has no effect.  Raises InvalidID for an ID that was never issued
-    to this VEN, where nothing of the kind is open either.
+    They are found by requestID or by ``references``; where neither is known (VENs send it empty, as ``0``,
+    or an earlier one) it is the only open entry of the kind.  An answer to something closed has no effect.
+    A code counts as good that starts with 2 or is among ``good``.  Raises InvalidID for an ID that was never
+    issued to this VEN, where it was never told anything of the kind either.
     """
-    issued = outbox.issued(txn, ven.ven_id, kind, response.request_id) if response.request_id else []
-    found = {entry.id: entry for entry in issued if entry.state in outbox.OPEN}
-    found.update((entry.id, entry) for entry in outbox.referring(txn, ven.ven_id, kind, references))
-    if not found and not issued:
-        waiting = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == kind]
-        if len(waiting) == 1:
-            found = {waiting[0].id: waiting[0]}
-        elif response.request_id and not waiting:
-            earlier = any(entry.kind == kind for entry in outbox.history(txn, ven.ven_id, 50))
-            if not earlier:
-                raise InvalidID(f"requestID {response.request_id!r} was never issued to this VEN")
-    good = response.response_code.startswith("2")
-    closing = list(found.values())
+    asked = response.request_id
+    waiting = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == kind]
+    found = [entry for entry in waiting if (asked and entry.request_id == asked) or entry.reference in references]
+    if not found and not (asked and outbox.issued(txn, ven.ven_id, kind, asked)):
+        if len(waiting) == 1 and not references:
+            found = waiting
+        elif asked and not waiting and not outbox.ever(txn, ven.ven_id, kind):
+            raise InvalidID(f"requestID {asked!r} was never issued to this VEN")
+    done = response.response_code.startswith("2") or response.response_code in good
     outbox.close(
-        txn,
-        found,
-        "done" if good else "refused",
-        now,
-        response.response_code,
-        response.response_description,
-    )
-    return closing
+        txn, [entry.id for entry in found], "done" if done else "refused", now,
+        response.response_code, response.response_description,
+    )  # fmt: skip
+    return found

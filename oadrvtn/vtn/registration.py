@@ -121,10 +121,8 @@ def create(
         OadrRegisterReport(request_id=request_id, ven_id=again.ven_id), now, request_id=request_id,
     )  # fmt: skip
     if not again.report_only:
-        events.show_again(txn, ven.ven_id)
-        told = {line.event_id for line in events.lines_of_ven(txn, ven.ven_id)}
-        missed = (event for event in events.for_newcomer(txn, now) if event.event_id not in told)
-        events.write_lines(txn, [new_line(ven.ven_id, event, now) for event in missed])
+        events.show_again(txn, ven.ven_id, now)
+        events.write_lines(txn, [new_line(ven.ven_id, event, now) for event in events.missed(txn, ven.ven_id, now)])
     hooks = () if ven.online else (("on_ven_online", (ven.ven_id,)),)
     return _created(config, message.request_id, again), Changes.of(ven.ven_id, hooks=hooks)
 
@@ -198,7 +196,8 @@ def admit(
 ) -> tuple[Ven, Changes]:
     """Make a VEN of a certificate that a policy or a user's handler lets in.
 
-    ``ven_id`` is the one it asks for or was given.  A venID that has certificates already is another VEN's.
+    ``ven_id`` is the one it asks for or was given.  A venID that has certificates already is another VEN's;
+    one that the configuration does not list any more comes in again by an operator only.
     """
     if owner := vens.owner(txn, full[-10:]):
         return current(txn, owner), NOTHING
@@ -208,6 +207,10 @@ def admit(
         vens.add(txn, ven_id, name or ven_id, source, config.registration.poll_frequency, now)
     elif vens.fingerprints(txn, ven_id):
         raise NotRegistered(f"venID {ven_id!r} belongs to another certificate")
+    elif present.source == "unlisted":
+        if source != "operator":
+            raise NotRegistered(f"venID {ven_id!r} is not let in any more")
+        vens.change(txn, ven_id, source=source)
     vens.add_fingerprint(txn, ven_id, full[-10:], full, now)
     vens.drop_candidate(txn, full[-10:])
     return current(txn, ven_id), Changes.of(ven_id)
@@ -224,7 +227,7 @@ def remember(
 def approve(
     txn: Txn, config: Config, fingerprint: bytes, ven_id: str | None, name: str | None, now: datetime
 ) -> tuple[Ven, Changes]:
-    """Let in a certificate that waits; as the VEN that it says it is where no ``ven_id`` is given."""
+    """Let in a certificate that waits; under a new venID where none is given."""
     candidate = vens.drop_candidate(txn, fingerprint[-10:])
     if candidate is None:
         raise InvalidID("no certificate of this fingerprint waits for approval")
@@ -249,8 +252,11 @@ def add(
         owner = vens.owner(txn, fingerprint[-10:])
         if owner not in (None, ven_id):
             raise NotAllowed(f"fingerprints: {fingerprint[-10:].hex(':').upper()} belongs to VEN {owner!r}")
+        full = fingerprint if len(fingerprint) == 32 else None
         if owner is None:
-            vens.add_fingerprint(txn, ven_id, fingerprint[-10:], fingerprint if len(fingerprint) == 32 else None, now)
+            vens.add_fingerprint(txn, ven_id, fingerprint[-10:], full, now)
+        elif full:
+            vens.pin(txn, fingerprint[-10:], full)
     return current(txn, ven_id), Changes.of(ven_id)
 
 
@@ -263,7 +269,7 @@ def add_new(
     return add(txn, config, ven_id, name, fingerprints, "operator", now)
 
 
-def remove(txn: Txn, ven_id: str) -> tuple[None, Changes]:
+def remove(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
     """Forget a VEN, its readings and its answers; raises NotAllowed for one that the configuration lists."""
     if current(txn, ven_id).source == "config":
         raise NotAllowed(f"VEN {ven_id!r} is listed in the configuration file: take it out there")
@@ -278,7 +284,11 @@ def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[s
     for ven_id in gone:
         vens.drop_fingerprints(txn, ven_id, [])
         vens.change(txn, ven_id, source="unlisted")
+    wanted = {
+        known.ven_id: [bytes.fromhex(text.replace(":", "")) for text in known.fingerprints] for known in config.vens
+    }
+    for ven_id, fingerprints in wanted.items():  # all first: two VENs may have swapped their certificates
+        vens.drop_fingerprints(txn, ven_id, [fingerprint[-10:] for fingerprint in fingerprints])
     for known in config.vens:
-        fingerprints = [bytes.fromhex(text.replace(":", "")) for text in known.fingerprints]
-        add(txn, config, known.ven_id, known.name or known.ven_id, fingerprints, "config", now)
+        add(txn, config, known.ven_id, known.name or known.ven_id, wanted[known.ven_id], "config", now)
     return gone, Changes(vens=frozenset(gone) | listed)

@@ -13,7 +13,7 @@ import attrs
 from ..model.config import Config, WantedReport
 from ..model.errors import InvalidData, InvalidID
 from ..model.event import Interval, OadrGBPayload, OadrReportPayload, PayloadFloat, Properties, SignalPayload
-from ..model.party import OadrResponse
+from ..model.party import EiResponse, OadrResponse
 from ..model.report import (
     OadrCanceledReport,
     OadrCancelReport,
@@ -139,13 +139,22 @@ def created_report(
     response = message.response
     good = response.response_code.startswith("2")
     entries = settle(txn, ven, "create_report", response, now, message.pending_reports if good else ())
-    if not good and not entries:
+    if not (
+        good
+        or entries
+        or (response.request_id and outbox.issued(txn, ven.ven_id, "create_report", response.request_id))
+    ):
         # One refusal for all that went out within oadrRegisteredReport.
         entries = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "create_report"]
         outbox.close(
             txn, [e.id for e in entries], "refused", now, response.response_code, response.response_description
         )
-    ids = {entry.reference or "" for entry in entries} | set(message.pending_reports if good else ())
+    ids = {entry.reference or "" for entry in entries}
+    if good:
+        asked = reports.requests_of(txn, ven.ven_id, ["requested"])
+        ids.update(
+            request.report_request_id for request in asked if request.report_request_id in message.pending_reports
+        )
     reports.change_requests(
         txn, ven.ven_id, ids, ["requested"], state="accepted" if good else "refused", changed_at=now,
         response_code=response.response_code, response_description=response.response_description,
@@ -179,6 +188,10 @@ def _r_id(payload: OadrReportPayload | OadrGBPayload) -> str:
     return payload.r_id if isinstance(payload, OadrReportPayload) else ""
 
 
+def _finite(instance: object, attribute: object, value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _row(
     ven_id: str, report_request_id: str, start: datetime, interval: Interval,
     payload: OadrReportPayload | OadrGBPayload, now: int,
@@ -194,7 +207,7 @@ def _row(
         if accuracy is not None and not math.isfinite(accuracy):
             accuracy = None
         if not isinstance(payload.payload, PayloadFloat):
-            text = json.dumps(attrs.asdict(payload.payload), separators=(",", ":"))
+            text = json.dumps(attrs.asdict(payload.payload, value_serializer=_finite), separators=(",", ":"))
         elif math.isfinite(payload.payload.value):
             value = payload.payload.value
         else:
@@ -216,11 +229,12 @@ def update_report(
     """
     arrived = microseconds(now)
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    started: list[str] = []
-    finished: list[str] = []
+    requests: dict[str, ReportRequest | None] = {}
     for report in message.reports:
-        request = reports.get_request(txn, ven.ven_id, report.report_request_id)
-        if request is None:
+        if report.report_request_id not in requests:
+            found = reports.get_request(txn, ven.ven_id, report.report_request_id)
+            requests[report.report_request_id] = found
+        if requests[report.report_request_id] is None:
             raise InvalidID(f"reportRequestID {report.report_request_id!r} was never issued to this VEN")
         try:
             for start, interval, payload in _starts(report):
@@ -229,11 +243,10 @@ def update_report(
                     raise InvalidData(f"oadrReport/intervals: two values of rID {row[2]!r} start at {start}")
         except OverflowError:
             raise InvalidData("oadrReport/intervals: reach beyond the calendar") from None
-        if request.state == "requested":
-            started.append(request.report_request_id)
-        if request.one_shot and request.state in _OPEN:
-            finished.append(request.report_request_id)
     reports.store_readings(txn, list(rows.values()))
+    known = [request for request in requests.values() if request]
+    started = [request.report_request_id for request in known if request.state == "requested"]
+    finished = [request.report_request_id for request in known if request.one_shot and request.state in _OPEN]
     if started:
         reports.change_requests(txn, ven.ven_id, started, ["requested"], state="accepted", changed_at=now)
         entries = outbox.referring(txn, ven.ven_id, "create_report", started)
@@ -253,7 +266,15 @@ def registered_report(
     """The VEN took note of what the VTN can report: nothing, so whatever it asks of it is unknown."""
     settle(txn, ven, "register_report", message.response, now)
     if message.report_requests:
-        return create_report_reply(ven, message.response.request_id, message.report_requests), Changes.of(ven.ven_id)
+        request_id = message.response.request_id
+        try:
+            reply = create_report_reply(ven, request_id, message.report_requests)
+        except InvalidID as fault:  # told, not raised: that the VEN took note stays true
+            response = EiResponse(
+                response_code=fault.response_code, response_description=fault.description, request_id=request_id
+            )
+            reply = OadrCreatedReport(response=response, ven_id=ven.ven_id)
+        return reply, Changes.of(ven.ven_id)
     return OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
 
 
@@ -272,6 +293,12 @@ def create_report(
 ) -> tuple[OadrCreatedReport, Changes]:
     """A VEN asks for reports of the VTN: its METADATA is sent again (rules 311 and 327), it has no other."""
     reply = create_report_reply(ven, message.request_id, message.report_requests)
+    outbox.close(
+        txn,
+        [entry.id for entry in outbox.referring(txn, ven.ven_id, "register_report", reply.pending_reports)],
+        "superseded",
+        now,
+    )
     for request in message.report_requests:
         request_id = generate_id("req-")
         again = OadrRegisterReport(
@@ -308,8 +335,10 @@ def updated_report(
 def canceled_report(
     txn: Txn, config: Config, ven: Ven, message: OadrCanceledReport, now: datetime
 ) -> tuple[OadrResponse, Changes]:
-    """A VEN has stopped reports; what it does not list as pending is over."""
-    entries = settle(txn, ven, "cancel_report", message.response, now)
-    over = {entry.reference or "" for entry in entries} - set(message.pending_reports)
-    reports.change_requests(txn, ven.ven_id, over, _OPEN, state="cancelled", changed_at=now)
+    """A VEN has stopped reports; what it does not list as pending is over, and so is what it does not know (452)."""
+    response = message.response
+    entries = settle(txn, ven, "cancel_report", response, now, good=(InvalidID.response_code,))
+    if response.response_code.startswith("2") or response.response_code == InvalidID.response_code:
+        over = {entry.reference or "" for entry in entries} - set(message.pending_reports)
+        reports.change_requests(txn, ven.ven_id, over, _OPEN, state="cancelled", changed_at=now)
     return OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)

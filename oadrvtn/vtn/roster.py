@@ -5,21 +5,45 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
+from weakref import WeakSet
 
 import attrs
 
+from ..storage.events import DELIVERIES
 from ..storage.vens import Ven
 from .changes import Changes
 from .outbox import Due
 
 
+@attrs.define
+class Sent:
+    """What was sent and is not on disk yet: how often, how often as a clean delivery, when last."""
+
+    count: int = 0
+    clean: int = 0
+    at: datetime | None = None
+
+
+@attrs.frozen
+class Lease:
+    """Until when (seconds of the clock) something is not sent again.
+
+    Of events it ``covers`` what was sent, by (event_id, modification_number): what is new is not held back.
+    """
+
+    until: float
+    covers: frozenset[tuple[str, int]] = frozenset()
+
+
 @attrs.define(eq=False)
 class Entry:
-    """One VEN.
+    """One VEN, in one epoch of its registration.
 
-    ``due`` is what waits for it, None where that must be looked up.  ``leases`` say until when (seconds
-    of the clock) what was sent is not sent again.  The counts are what the database does not know yet.
+    ``due`` is what waits for it, None where that must be looked up.  ``leases`` are by the key of a Due.
+    The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
+    by (event_id, modification_number), ``bends`` by name.
     """
 
     ven: Ven
@@ -28,30 +52,58 @@ class Entry:
     last_seen: datetime | None = None
     coming_online: bool = False
     warned_of_signature: bool = False
-    leases: dict[int | str, float] = attrs.field(factory=dict)
-    offers: Counter[int | str] = attrs.field(factory=Counter)
-    shown: dict[tuple[str, int], list[int]] = attrs.field(factory=dict)
+    leases: dict[int | str, Lease] = attrs.field(factory=dict)
+    sent: dict[int | tuple[str, int], Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
     shorts: set[bytes] = attrs.field(factory=set)
+
+    def count(self, key: int | tuple[str, int], now: datetime) -> None:
+        """Something goes out."""
+        sent = self.sent.setdefault(key, Sent())
+        sent.count += 1
+        sent.at = now
+
+    def offers(self, item: Due) -> int:
+        """How often an entry of the outbox went out."""
+        return item.offers + (self.sent[item.key].count if item.key in self.sent else 0)
+
+    def delivered(self, item: Due) -> bool:
+        """Whether these are events that need no answer and arrived often enough."""
+        return bool(item.lines) and all(
+            line.wants == "delivery"
+            and line.deliveries + (self.sent[line.key].clean if line.key in self.sent else 0) >= DELIVERIES
+            for line in item.lines
+        )
+
+    def forget_due(self) -> None:
+        """What waits for the VEN must be looked up again, also by who is doing so right now."""
+        self.due = None
+        self.revision += 1
 
     def flushed(self, now: datetime) -> dict[str, list[dict[str, Any]]]:
         """Take the counts, as rows for the database."""
         ven_id = self.ven.ven_id
-        rows = {
-            "seen": [{"ven": ven_id, "at": self.last_seen}] if self.last_seen else [],
-            "entries": [
-                {"entry": key, "count": n, "at": now} for key, n in self.offers.items() if isinstance(key, int)
-            ],
-            "events": [
-                {"ven": ven_id, "event": event_id, "modification": number, "count": count, "clean": clean, "at": now}
-                for (event_id, number), (count, clean) in self.shown.items()
-            ],
-            "bends": [{"ven_id": ven_id, "bend": b, "count": n, "last_at": now} for b, n in self.bends.items()],
-        }
+        rows: dict[str, list[dict[str, Any]]] = {"seen": [], "entries": [], "events": [], "bends": []}
+        if self.last_seen:
+            rows["seen"].append({"ven": ven_id, "at": self.last_seen})
+        for key, sent in self.sent.items():
+            if isinstance(key, int):
+                rows["entries"].append({"entry": key, "count": sent.count, "at": sent.at})
+            else:
+                row = {"ven": ven_id, "event": key[0], "modification": key[1], "at": sent.at}
+                rows["events"].append({**row, "count": sent.count, "clean": sent.clean})
+        rows["bends"] = [{"ven": ven_id, "name": name, "n": n, "at": now} for name, n in self.bends.items()]
         self.last_seen = None
-        for counts in (self.offers, self.shown, self.bends):
-            counts.clear()
+        self.sent.clear()
+        self.bends.clear()
         return rows
+
+
+@attrs.define(eq=False)
+class Reading:
+    """A look into the database that is under way, and the venIDs whose records changed meanwhile."""
+
+    changed: set[str] = attrs.field(factory=set)
 
 
 class Roster:
@@ -61,8 +113,8 @@ class Roster:
         self._size = size
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._by_short: dict[bytes, tuple[Entry, bytes]] = {}
+        self._readings: WeakSet[Reading] = WeakSet()
         self.dirty: set[Entry] = set()
-        self.revision = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -82,38 +134,49 @@ class Roster:
         """The entry of a venID, if it is here."""
         return self._entries.get(ven_id)
 
-    def put(self, ven: Ven, full: bytes, revision: int) -> Entry:
-        """The entry of a VEN that was read from the database while the roster was at ``revision``."""
+    def reading(self) -> Reading:
+        """To be asked for before a VEN is read, and given to ``put`` after."""
+        reading = Reading()
+        self._readings.add(reading)
+        return reading
+
+    def put(self, ven: Ven, full: bytes, reading: Reading) -> Entry | None:
+        """The entry of a VEN that was read; None where it has changed meanwhile and must be read again.
+
+        A new epoch is a new entry: leases and what is due do not outlive a registration.
+        """
+        if ven.ven_id in reading.changed:
+            return None
         entry = self._entries.get(ven.ven_id)
-        if entry is None:
+        if entry is None or (entry.ven.created_at, entry.ven.epoch) != (ven.created_at, ven.epoch):
+            if entry is not None:
+                self._unmap(entry)
             entry = self._entries[ven.ven_id] = Entry(ven)
-            self._shrink()
-        elif revision == self.revision:
-            if entry.ven.epoch != ven.epoch:
-                entry.leases.clear()
-            entry.ven = ven
+        entry.ven = ven
+        self._by_short[full[-10:]] = entry, full
+        entry.shorts.add(full[-10:])
         self._entries.move_to_end(ven.ven_id)
-        if revision == self.revision:
-            self._by_short[full[-10:]] = entry, full
-            entry.shorts.add(full[-10:])
+        self.shrink(2)
         return entry
 
     def publish(self, changes: Changes) -> None:
         """What is known of these VENs must be looked up again."""
-        self.revision += 1
+        for reading in self._readings:
+            reading.changed |= changes.vens
         for ven_id in self._entries if changes.everyone else changes.vens:
             if entry := self._entries.get(ven_id):
-                entry.due = None
-                entry.revision += 1
+                entry.forget_due()
                 if ven_id in changes.vens:
                     self._unmap(entry)
+
+    def shrink(self, most: int) -> None:
+        """Let up to ``most`` of the least recently used go if there are too many; those with counts to write stay."""
+        excess = len(self._entries) - self._size
+        for ven_id in list(islice(self._entries, max(0, min(excess, most)))):
+            if self._entries[ven_id] not in self.dirty:
+                self._unmap(self._entries.pop(ven_id))
 
     def _unmap(self, entry: Entry) -> None:
         for short in entry.shorts:
             self._by_short.pop(short, None)
         entry.shorts.clear()
-
-    def _shrink(self) -> None:
-        for ven_id in list(self._entries)[: max(0, len(self._entries) - self._size)]:
-            if self._entries[ven_id] not in self.dirty:
-                self._unmap(self._entries.pop(ven_id))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -42,9 +42,11 @@ from ..wire.codec import from_xml
 from . import events, opts, outbox, registration, reports
 from .changes import NOTHING, Changes
 from .outbox import Due
-from .roster import Entry, Roster
+from .roster import Entry, Lease, Reading, Roster, Sent
 
 T = TypeVar("T")
+Written = Callable[[Callable[[], None]], None]
+"""Takes a function and calls it once the answer has left whole."""
 
 LEASE = 0.8
 """Of a VEN's poll interval: so long what was sent is not sent again."""
@@ -162,8 +164,12 @@ class Vtn:
     def _publish(self, changes: Changes) -> None:
         self.roster.publish(changes)
         for name, arguments in changes.hooks:
-            self.log.info("{name} {arguments}", name=name.removeprefix("on_"), arguments=", ".join(map(str, arguments)))
-            self._hook(name, *arguments)
+            what = name.removeprefix("on_")
+            self.log.info("{what} {arguments}", what=what, arguments=", ".join(map(repr, arguments)))
+            try:
+                self._hook(name, *arguments)
+            except Exception:
+                self.log.failure("{name} failed", name=name)
 
     # --- who speaks ---------------------------------------------------------------------------------
 
@@ -174,20 +180,18 @@ class Vtn:
         """
         if entry := self.roster.find(full, hmac.compare_digest):
             return succeed(entry)
-        revision = self.roster.revision
         found = self.database.read("identify", vens.by_fingerprint, full[-10:])
-        return found.addCallback(self._identified, full, revision)
+        return found.addCallback(self._identified, full, self.roster.reading())
 
-    def _identified(self, found: tuple[vens.Ven, bytes | None] | None, full: bytes, revision: int) -> Any:
+    def _identified(self, found: tuple[vens.Ven, bytes | None] | None, full: bytes, reading: Reading) -> Any:
         if found is None:
             return None
         ven, pinned = found
         if pinned is None:
-            pinning = self.write("pin", _pin, full)
-            return pinning.addCallback(lambda _: self.roster.put(ven, full, revision))
+            return self.write("pin", _pin, full).addCallback(lambda _: self.identify(full))
         if not hmac.compare_digest(pinned, full):
             return None
-        return self.roster.put(ven, full, revision)
+        return self.roster.put(ven, full, reading) or self.identify(full)
 
     def seen(self, entry: Entry) -> None:
         """A VEN was heard."""
@@ -209,61 +213,92 @@ class Vtn:
             return self.database.read(message.name(), rule, self.config, ven, message, self.now())
         return self.write(message.name(), _last_now(_WRITES[type(message)], more), self.config, ven, message)
 
-    def request_event(
-        self, entry: Entry, message: OadrRequestEvent, written: Callable[[Callable[[], None]], None]
-    ) -> Deferred[OadrDistributeEvent]:
-        """The answer to oadrRequestEvent, counted like any other sending of events."""
-        return self.handle(entry, message).addCallback(self._sent_events, entry, None, written)
+    def request_event(self, entry: Entry, message: OadrRequestEvent, written: Written) -> Deferred[OadrDistributeEvent]:
+        """The answer to oadrRequestEvent, counted and leased like any other sending of events."""
+        return self._due(entry).addCallback(self._requested, entry, message, written)
+
+    def _requested(self, due: tuple[Due, ...], entry: Entry, message: OadrRequestEvent, written: Written) -> Any:
+        item = next((item for item in due if item.kind == "events"), None)
+        # What a replyLimit may have cut off was not sent.
+        delivers = self._lease(entry, item) if item and message.reply_limit is None else frozenset()
+        return self.handle(entry, message).addCallback(self._sent_events, entry, delivers, written)
 
     # --- what goes out ------------------------------------------------------------------------------
 
-    def poll(self, entry: Entry, written: Callable[[Callable[[], None]], None]) -> Deferred[Message]:
+    def poll(self, entry: Entry, written: Written) -> Deferred[Message]:
         """What a VEN gets that polls: what is due first, else a bare oadrResponse.
 
-        ``written`` is given a function to call once the answer has left whole.
+        ``written`` is given a function to call once the answer has left whole.  Fails with NotRegistered.
         """
         if not entry.ven.registered:
-            return succeed(self._unregistered(entry))
-        if entry.due is None:
-            revision = entry.revision
-            looked = self.database.read("due", outbox.due, entry.ven.ven_id, self.now())
-            return looked.addCallback(self._looked, entry, revision, written)
-        return self._next(entry, entry.due, written)
+            return maybeDeferred(self._unregistered, entry)
+        return self._due(entry).addCallback(self._next, entry, written)
 
-    def _looked(
-        self, due: tuple[Due, ...], entry: Entry, revision: int, written: Callable[[Callable[[], None]], None]
-    ) -> Deferred[Message]:
+    def _due(self, entry: Entry) -> Deferred[tuple[Due, ...]]:
+        if entry.due is not None:
+            return succeed(entry.due)
+        looked = self.database.read("due", outbox.due, entry.ven.ven_id, self.now())
+        return looked.addCallback(self._looked, entry, entry.revision)
+
+    def _looked(self, due: tuple[Due, ...], entry: Entry, revision: int) -> tuple[Due, ...]:
         if entry.revision == revision:
             entry.due = due
-        return self._next(entry, due, written)
+        return due
 
-    def _next(
-        self, entry: Entry, due: tuple[Due, ...], written: Callable[[Callable[[], None]], None]
-    ) -> Deferred[Message]:
+    def _leased_until(self, entry: Entry, item: Due) -> float:
+        """Seconds of the clock; 0 for what never went out."""
+        lease = entry.leases.get(item.key)
+        if lease is None:
+            return item.offered.timestamp() + LEASE * entry.ven.poll_frequency if item.offered else 0
+        return lease.until if lease.covers.issuperset(line.key for line in item.lines) else 0
+
+    def _lease(self, entry: Entry, item: Due) -> frozenset[tuple[str, int]]:
+        """Note that something goes out now; of events, the keys of those that did not just a moment ago."""
         now = self.clock.seconds()
-        item = next((item for item in due if entry.leases.get(item.key, 0) <= now), None)
-        if item is None:
-            return succeed(OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id))
+        lease = entry.leases.get(item.key)
+        running = lease if lease and lease.until > now else None
+        keys = frozenset(line.key for line in item.lines)
+        delivers = keys - running.covers if running else keys
+        if delivers or not running:
+            entry.leases[item.key] = Lease(now + LEASE * entry.ven.poll_frequency, keys)
+        return delivers
+
+    def _next(self, due: tuple[Due, ...], entry: Entry, written: Written) -> Any:
+        known = {item.key for item in due}
+        entry.leases = {key: lease for key, lease in entry.leases.items() if key in known}
+        free = [
+            item
+            for item in due
+            if self._leased_until(entry, item) <= self.clock.seconds() and not entry.delivered(item)
+        ]
+        if not free:
+            return OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id)
+        # What never went out comes first, in its order; then what waited longest: nothing blocks the rest.
+        item = min(free, key=lambda item: self._leased_until(entry, item))
         ven_id = entry.ven.ven_id
-        if isinstance(item.key, int) and item.offers + entry.offers[item.key] >= outbox.MOST_OFFERS:
+        if isinstance(item.key, int) and entry.offers(item) >= outbox.MOST_OFFERS:
             self.log.warn("VEN {ven_id!r} never answered {kind}: given up", ven_id=ven_id, kind=item.kind)
             given_up = self.write("give up", _give_up, ven_id, item.key)
             return given_up.addCallback(lambda _: self.poll(entry, written))
-        known = {waiting.key for waiting in due}
-        entry.leases = {key: until for key, until in entry.leases.items() if key in known}
-        entry.leases[item.key] = now + LEASE * entry.ven.poll_frequency
+        delivers = self._lease(entry, item)
         rendered = self.database.read("render", _render, self.config, ven_id, item, self.now())
-        return rendered.addCallback(self._rendered, entry, item, written)
+        return rendered.addCallback(self._rendered, entry, item, delivers, written)
 
     def _rendered(
-        self, message: Message | None, entry: Entry, item: Due, written: Callable[[Callable[[], None]], None]
+        self,
+        message: Message | None,
+        entry: Entry,
+        item: Due,
+        delivers: frozenset[tuple[str, int]],
+        written: Written,
     ) -> Any:
         if message is None:
             entry.due = None
             return self.poll(entry, written)
         if isinstance(message, OadrDistributeEvent):
-            return self._sent_events(message, entry, item, written)
-        entry.offers[item.key] += 1
+            return self._sent_events(message, entry, delivers, written)
+        assert isinstance(item.key, int)
+        entry.count(item.key, self.now())
         self.roster.dirty.add(entry)
         return message
 
@@ -271,36 +306,31 @@ class Vtn:
         self,
         message: OadrDistributeEvent,
         entry: Entry,
-        item: Due | None,
-        written: Callable[[Callable[[], None]], None],
+        delivers: frozenset[tuple[str, int]],
+        written: Written,
     ) -> OadrDistributeEvent:
+        """Count a sending of events; once it has left whole, it is a delivery of those in ``delivers``."""
         descriptors = [shown.event.descriptor for shown in message.events]
         keys = [(descriptor.event_id, descriptor.modification_number) for descriptor in descriptors]
         for key in keys:
-            entry.shown.setdefault(key, [0, 0])[0] += 1
+            entry.count(key, self.now())
         self.roster.dirty.add(entry)
-        written(lambda: self._events_written(entry, keys, item))
+        if delivered := delivers.intersection(keys):
+            written(lambda: self._events_written(entry, delivered))
         return message
 
-    def _events_written(self, entry: Entry, keys: list[tuple[str, int]], item: Due | None) -> None:
-        """The answer left whole: where no answer is due, two of these are enough."""
+    def _events_written(self, entry: Entry, keys: frozenset[tuple[str, int]]) -> None:
         for key in keys:
-            entry.shown.setdefault(key, [0, 0])[1] += 1
+            entry.sent.setdefault(key, Sent(at=self.now())).clean += 1
         self.roster.dirty.add(entry)
-        if item is None or item.deliveries is None:
-            return
-        entry.offers[item.key] += 1
-        if item.deliveries + entry.offers[item.key] >= outbox.DELIVERIES and entry.due:
-            entry.due = tuple(waiting for waiting in entry.due if waiting.key != item.key)
 
     def _unregistered(self, entry: Entry) -> Message:
         """What a VEN gets that polls after its registration was lost."""
         if self.config.registration.unregistered_poll != "reregister":
             raise NotRegistered("this VEN is not registered")
-        now = self.clock.seconds()
-        if entry.leases.get("reregister", 0) > now:
+        if entry.leases.get("reregister", Lease(0)).until > self.clock.seconds():
             return OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id)
-        entry.leases["reregister"] = now + LEASE * entry.ven.poll_frequency
+        entry.leases["reregister"] = Lease(self.clock.seconds() + LEASE * entry.ven.poll_frequency)
         return OadrRequestReregistration(ven_id=entry.ven.ven_id)
 
 

@@ -120,9 +120,7 @@ class ReadingTests(SynchronousTestCase):
         )
         self.assertEqual(found.handlers.EiEvent, "utility.dr:MyEvents")
         self.assertIsNone(found.handlers.OadrPoll)
-        self.assertEqual(
-            found.limits, Limits(idle_timeout=90, body=BodyLimits(EiReport=1024**2, unknown=1000))
-        )
+        self.assertEqual(found.limits, Limits(idle_timeout=90, body=BodyLimits(EiReport=1024**2, unknown=1000)))
         self.assertEqual(found.database_path, Path("/var/lib/oadrvtn/vtn.sqlite"))
         self.assertEqual(found.token_path, Path("/run/token"))
 
@@ -161,9 +159,7 @@ class ReadingTests(SynchronousTestCase):
         )
         file = Path(self.mktemp())
         file.write_bytes(b'vtn_id = "\xff"')
-        self.assertEqual(
-            self.assertRaises(ConfigError, load, file).mistakes, [f"{file}: is not UTF-8 (byte 11)"]
-        )
+        self.assertEqual(self.assertRaises(ConfigError, load, file).mistakes, [f"{file}: is not UTF-8 (byte 11)"])
 
 
 class MistakeTests(SynchronousTestCase):
@@ -213,8 +209,7 @@ class MistakeTests(SynchronousTestCase):
                 "tls.certificates[0].key: is missing",
                 "tls.certificates[1]: 5 is not a table",
                 "database.synchronous: 'full' is none of FULL, NORMAL (did you mean FULL?)",
-                "registration.policy: 'aprove' is none of closed, approve, handler, open"
-                " (did you mean approve?)",
+                "registration.policy: 'aprove' is none of closed, approve, handler, open (did you mean approve?)",
                 "registration.poll_frequency: -1 is not a duration"
                 ' (seconds, or a text such as "10s", "5m", "1h", "1d")',
                 "registration.offline_after: True is not a whole number above zero",
@@ -300,9 +295,7 @@ class MistakeTests(SynchronousTestCase):
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
             max_leaves=5,
         ),
-        st.sampled_from(
-            [(), *((f.name,) for f in attrs.fields(Config)), ("vens", 0), ("vens", 0, "fingerprints")]
-        ),
+        st.sampled_from([(), *((f.name,) for f in attrs.fields(Config)), ("vens", 0), ("vens", 0, "fingerprints")]),
     )
     def test_whatever_stands_somewhere_is_taken_or_refused_with_a_place(
         self, value: Any, place: tuple[Any, ...]
@@ -360,9 +353,7 @@ class ExampleTests(SynchronousTestCase):
         self.assertNotIn(None, attrs.astuple(found.handlers))
 
     def test_it_names_every_key_of_the_schema_and_no_other(self) -> None:
-        self.assertEqual(
-            sorted(keys_of_document(tomllib.loads(uncommented()))), sorted(set(keys_of_schema(Config)))
-        )
+        self.assertEqual(sorted(keys_of_document(tomllib.loads(uncommented()))), sorted(set(keys_of_schema(Config))))
 
     def test_it_explains_every_key_and_fits_a_terminal(self) -> None:
         lines = example().splitlines()

@@ -114,9 +114,7 @@ class DirectoryTests(SynchronousTestCase):
         (ec,) = certificates.load_certificates(self.directory / "vtn-ec.crt")
         self.assertEqual(describe(ec).names, ("vtn.example", "10.0.0.1"))
         self.assertEqual(describe(ec).key, "EC secp256r1")
-        self.assertEqual(
-            describe(certificates.issue(self.directory, "r", rsa=True).certificate).key, "RSA 2048"
-        )
+        self.assertEqual(describe(certificates.issue(self.directory, "r", rsa=True).certificate).key, "RSA 2048")
 
         # keys are for their owner alone, and nothing is ever overwritten
         for key in self.directory.glob("*.key"):

@@ -61,9 +61,7 @@ class ServedTests(SynchronousTestCase):
                 self.assertEqual(handle.get_peer_certificate(as_cryptography=True), shown.certificate)
 
     def test_modern_suites_come_first_whatever_the_client_prefers(self) -> None:
-        handle = self.served(
-            client(**tls_1_2("AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES128-GCM-SHA256"))
-        )
+        handle = self.served(client(**tls_1_2("AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES128-GCM-SHA256")))
         self.assertEqual(handle.get_cipher_name(), "ECDHE-RSA-AES128-GCM-SHA256")
 
     def test_each_certificate_travels_with_its_own_intermediates(self) -> None:
@@ -72,9 +70,7 @@ class ServedTests(SynchronousTestCase):
             for suite in ("ECDHE-ECDSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256")
         }
         ec, rsa = intermediates.values()
-        server = tls_server(
-            credentials=(ec.issue_server(["localhost"]), rsa.issue_server(["localhost"], rsa=True))
-        )
+        server = tls_server(credentials=(ec.issue_server(["localhost"]), rsa.issue_server(["localhost"], rsa=True)))
         for suite, intermediate in intermediates.items():
             chain = self.served(client(**tls_1_2(suite)), server).get_peer_cert_chain(as_cryptography=True)
             assert chain is not None
@@ -183,9 +179,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_a_root_that_a_stranger_sends_along_is_told_with_its_depth(self) -> None:
         foreign = Authority.create("another CA")
-        event = self.refused(
-            client(attrs.evolve(foreign.issue_client("ven1"), chain=(certificate(foreign),)))
-        )
+        event = self.refused(client(attrs.evolve(foreign.issue_client("ven1"), chain=(certificate(foreign),))))
         self.assertEqual(event["reason"], "self signed cert in chain")
         self.assertEqual(event["depth"], 1)
         self.assertIn("another CA", event["subject"])
@@ -197,9 +191,7 @@ class RefusedTests(SynchronousTestCase):
         """By OpenSSL's clock, which is the real one."""
         for days, reason in ((-1000, "cert has expired"), (30, "cert not yet valid")):
             then = datetime.now(UTC) + timedelta(days)
-            authority = attrs.evolve(
-                link.authority(), now=partial(datetime.fromtimestamp, then.timestamp(), UTC)
-            )
+            authority = attrs.evolve(link.authority(), now=partial(datetime.fromtimestamp, then.timestamp(), UTC))
             event = self.refused(client(authority.issue_client("ven1")))
             self.assertEqual((event["reason"], event["depth"]), (reason, 0))
 

@@ -151,7 +151,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ledger", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ledger_event_id"), ["event_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_ledger_ven_id_wants"), ["ven_id", "wants"], unique=False)
+        batch_op.create_index(
+            "ix_ledger_open", ["ven_id", "event_id"], unique=False, sqlite_where=sa.text("wants != 'nothing'")
+        )
 
     op.create_table(
         "opts",

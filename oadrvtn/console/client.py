@@ -1,0 +1,125 @@
+"""The operator's end of the API: finds out which VTN is meant, asks it, and tells in one line why it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ..model.config import Config
+from .token import read_token
+
+TIMEOUT = 30.0
+"""Seconds that an answer may take."""
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class ApiError(Exception):
+    """The API could not be asked, or said no; the text is one line for the person who asked."""
+
+
+def demo_directory() -> Path:
+    """Where the demonstration keeps its state: ``${XDG_STATE_HOME:-~/.local/state}/oadrvtn/demo``."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # to be ignored then, says the XDG specification
+        state = Path.home() / ".local" / "state"
+    return state / "oadrvtn" / "demo"
+
+
+def find_config(named: str | None = None) -> Path:
+    """The configuration file of the VTN that is meant.
+
+    It is the one that was named, else that of the environment variable OADRVTN_CONFIG, else ``vtn.toml``
+    here, else the demonstration's.  Raises ApiError where there is none.
+    """
+    if found := named or os.environ.get("OADRVTN_CONFIG"):
+        return Path(found)
+    usual = (Path("vtn.toml"), demo_directory() / "vtn.toml")
+    for path in usual:
+        if path.exists():
+            return path
+    raise ApiError(
+        f"which VTN? There is neither {' nor '.join(map(str, usual))}: "
+        "name its configuration by --config or OADRVTN_CONFIG, or start the demonstration (twistd -n oadrvtn --demo)"
+    )
+
+
+class Client:
+    """Asks one VTN.  ``connect(host, port, timeout=seconds)`` makes the connection of each request."""
+
+    def __init__(
+        self, host: str, port: int, token: str, connect: Callable[..., HTTPConnection] = HTTPConnection
+    ) -> None:
+        self._address = _ANY_ADDRESS.get(host, host), port
+        self._token = token
+        self._connect = connect
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @classmethod
+    def of(cls, config: Config) -> Client:
+        """The client for the VTN of a configuration.  Raises ApiError or ConfigError where that offers no API."""
+        if not config.api.enabled:
+            raise ApiError("this VTN is configured without an API (api.enabled)")
+        if not config.api.port:
+            raise ApiError("the API's port is left to chance (api.port = 0): configure one")
+        return cls(config.api.host, config.api.port, read_token(config.token_path))
+
+    def call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The answer to a request: what its JSON says, else its text; None where it is empty.
+
+        ``path`` are the segments below /api/v1, in plain text; what is None in ``query`` is left out.
+        Raises ApiError.
+        """
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        target = "/api/v1/" + "/".join(quote(segment, safe="") for segment in path)
+        if asked:
+            target += "?" + urlencode(asked)
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json, */*;q=0.5"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        status, kind, content = self._exchange(
+            method, target, headers, None if body is None else json.dumps(body).encode()
+        )
+        if status == 401:
+            raise ApiError(f"the VTN at {self.url} does not know our token: is this the configuration it runs with?")
+        try:
+            text = content.decode()
+            said = json.loads(text) if kind.endswith("json") and text else text or None
+        except ValueError as error:
+            raise ApiError(f"what answers at {self.url} is no VTN ({error})") from error
+        if status >= 400:
+            detail = said.get("detail") if isinstance(said, dict) else None
+            raise ApiError(str(detail) if detail else f"{self.url} answers with HTTP status {status}")
+        return said
+
+    def _exchange(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[int, str, bytes]:
+        """Status, content type and content."""
+        connection = self._connect(*self._address, timeout=TIMEOUT)
+        try:
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            kind = (response.getheader("Content-Type") or "").partition(";")[0]
+            return response.status, kind, response.read()
+        except ConnectionRefusedError as error:
+            raise ApiError(f"nothing listens at {self.url}: is the VTN running?") from error
+        except TimeoutError as error:
+            raise ApiError(f"the VTN at {self.url} does not answer within {TIMEOUT:g} seconds") from error
+        except OSError as error:
+            raise ApiError(f"{self.url} cannot be reached: {error.strerror or error}") from error
+        except HTTPException as error:
+            raise ApiError(f"what answers at {self.url} is no VTN ({type(error).__name__})") from error
+        finally:
+            connection.close()

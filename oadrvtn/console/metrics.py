@@ -1,0 +1,56 @@
+"""What Prometheus scrapes: gauges of what there is, counters of what happened since the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+_GAUGES = {
+    "vens": "VENs that are known",
+    "vens_registered": "VENs that are registered",
+    "vens_online": "VENs that were heard lately",
+    "vens_waiting": "Certificates that wait for approval",
+    "vens_live": "VENs whose live state is in memory",
+    "events": "Events that are stored",
+    "events_current": "Events that are still sent",
+    "readings": "Readings that are stored",
+    "report_requests": "Reports that VENs have accepted to send",
+    "start_time_seconds": "When this VTN started, in seconds since 1970",
+}
+
+_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "messages": ("Messages that were answered", ("message", "response_code")),
+    "tls_refused": ("TLS handshakes that were refused", ("reason",)),
+    "bends": ("Messages that were mended before they could be read", ("bend",)),
+}
+
+
+class Metrics:
+    """A collector in a registry of its own, so that several VTNs in one process share nothing."""
+
+    def __init__(self, **info: str) -> None:
+        self._info = info
+        self._gauges: Mapping[str, float] = {}
+        self._counters: Mapping[str, Mapping[Any, int]] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self, gauges: Mapping[str, float], **counters: Mapping[Any, int]) -> bytes:
+        """The exposition: values of the gauges by name, and of each counter by its label or tuple of labels."""
+        self._gauges, self._counters = gauges, counters
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus_client asks a collector."""
+        yield InfoMetricFamily("oadrvtn", "Which VTN this is", self._info)
+        for name, meaning in _GAUGES.items():
+            yield GaugeMetricFamily(f"oadrvtn_{name}", meaning, value=self._gauges[name])
+        for name, (meaning, labels) in _COUNTERS.items():
+            family = CounterMetricFamily(f"oadrvtn_{name}", meaning, labels=labels)
+            for key, count in self._counters[name].items():
+                family.add_metric(key if isinstance(key, tuple) else (key,), count)
+            yield family

@@ -1,0 +1,441 @@
+"""JSON and back: what bodies and queries of the API mean, all their mistakes told at once; how values are shown.
+
+Instants are ISO 8601 in UTC, durations ISO 8601 ("PT15M") or short ("15m", "1h30m"); where an instant is read
+it may be relative: "now", "+5m", "-1h".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from typing import Any, NewType, TypeVar, get_args, get_origin
+
+import attrs
+from cattrs import Converter, transform_error
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+
+from ..model.errors import InvalidData
+from ..model.event import (
+    ITEM_BASES,
+    EiEventBaseline,
+    EiTarget,
+    Interval,
+    ItemBase,
+    PayloadFloat,
+    SignalPayload,
+)
+from ..model.values import STRING, Duration, read_instant, shown, write_instant
+from ..security import fingerprint
+from ..vtn.events import EventSpec
+
+T = TypeVar("T")
+
+MOST_READINGS = 100_000
+
+Name = NewType("Name", str)
+"""A text that says something."""
+Fingerprint = NewType("Fingerprint", bytes)
+Flag = NewType("Flag", bool)
+"""A yes or no in a query."""
+Limit = NewType("Limit", int)
+"""How many, in a query."""
+
+_Value = tuple[Duration, float]
+"""An interval of a signal: its length and its value."""
+
+
+class Mistakes(InvalidData):
+    """A body or a query that cannot be used; ``mistakes`` holds one line for each thing to mend, with its place."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = list(dict.fromkeys(mistakes))
+        super().__init__("; ".join(self.mistakes))
+
+
+# --- what is asked ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class NewVen:
+    """A VEN that is to be let in."""
+
+    ven_id: Name
+    name: str | None = None
+    fingerprints: tuple[Fingerprint, ...]
+
+
+@attrs.frozen(kw_only=True)
+class VenChanges:
+    """What is to be different with a VEN; None leaves it as it is."""
+
+    name: str | None = None
+    fingerprints: tuple[Fingerprint, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Approval:
+    """As whom a certificate that waits is let in."""
+
+    ven_id: Name | None = None
+    name: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Cancellation:
+    """The end of an event; ``modification_number``, if given, must be the present one."""
+
+    modification_number: int | None = None
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EventsQuery:
+    """Which events: those that are still sent, or ``all``; the last ``limit`` of them by their start."""
+
+    all: Flag = Flag(False)
+    limit: Limit = Limit(1000)
+
+
+@attrs.frozen(kw_only=True)
+class ReadingsQuery:
+    """Which readings: those that start in [since, until), the newest ``limit`` of them."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    r_id: str | None = None
+    limit: Limit = Limit(10_000)
+    format: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Nothing:
+    """A body or a query that says nothing."""
+
+
+attrs.resolve_types(EventSpec)
+_CHANGEABLE: dict[str, Any] = {f.name: f.type for f in attrs.fields(EventSpec) if f.name != "event_id"}
+EventChanges = attrs.make_class(
+    "EventChanges",
+    {
+        name: attrs.field(type=of, default=None)
+        for name, of in {**_CHANGEABLE, "modification_number": int | None}.items()
+    },
+    kw_only=True,
+    frozen=True,
+)
+"""Fields of EventSpec, of which those count that are given."""
+
+_SHORT = {"level": "value", "signal_name": "signal_name", "signal_type": "signal_type"}
+"""The short form of an event, beside its ``duration``, and what its keys are of the one interval or signal."""
+
+
+@attrs.frozen(kw_only=True)
+class _Interval:
+    duration: Duration
+    value: float
+
+
+@attrs.frozen(kw_only=True)
+class _Baseline:
+    """A baseline with the intervals of a signal."""
+
+    baseline_id: str
+    baseline_name: str
+    dtstart: datetime
+    duration: Duration
+    intervals: tuple[_Value, ...]
+    resource_ids: tuple[str, ...] = ()
+    item_base: ItemBase | None = None
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+_SHORT_DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def read_duration(raw: object) -> Duration:
+    """A duration that is not negative: "PT15M", "15m", "1h30m"; ValueError says what is wrong with it."""
+    if not isinstance(raw, str):
+        raise ValueError(f'{shown(raw)} is not a duration such as "15m" or "PT15M"')
+    if found := _SHORT_DURATION.fullmatch(raw):
+        days, hours, minutes, seconds = (int(number or 0) for number in found.groups())
+        try:
+            return Duration.of(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
+        except OverflowError:
+            raise ValueError(f"{shown(raw)} is longer than a VTN can count") from None
+    try:
+        duration = Duration(raw)
+    except ValueError as error:
+        raise ValueError(f"{error} or 15m") from None
+    if duration.months < 0 or duration.fixed < timedelta():
+        raise ValueError(f"{shown(raw)} is negative")
+    return duration
+
+
+def read_time(raw: object, now: datetime) -> datetime:
+    """An instant in UTC: ISO 8601 with a time zone, or relative to this moment; ValueError says what is wrong."""
+    complaint = f'{shown(raw)} is not a time such as "2026-01-31T12:00:00Z", "now" or "+5m"'
+    if not isinstance(raw, str):
+        raise ValueError(complaint)
+    now = now.replace(microsecond=0)
+    try:
+        if raw == "now":
+            return now
+        if raw[:1] == "+":
+            return read_duration(raw[1:]).after(now)
+        if raw[:1] == "-":
+            return now - (read_duration(raw[1:]).after(now) - now)
+        if raw.endswith("Z"):
+            return read_instant(raw)
+        time = datetime.fromisoformat(raw)
+        if time.tzinfo is None:
+            raise ValueError(f"{shown(raw)} has no time zone: put a Z behind a time in UTC")
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{shown(raw)} is no time of the calendar") from None
+    except ValueError as error:
+        raise ValueError(complaint if "isoformat" in str(error) else str(error)) from None
+
+
+def _string(raw: object, _: object = None) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"{shown(raw)} is not a text")
+    return STRING.write(raw)
+
+
+def _name(raw: object, _: object) -> str:
+    if not _string(raw).strip():
+        raise ValueError("is empty")
+    return _string(raw)
+
+
+def _whole(raw: object, _: object) -> int:
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        raise ValueError(f"{shown(raw)} is not a whole number")
+    return raw
+
+
+def _number(raw: object, _: object) -> float:
+    if not isinstance(raw, int | float) or isinstance(raw, bool) or not abs(raw) < math.inf:
+        raise ValueError(f"{shown(raw)} is not a number")
+    return float(raw)
+
+
+def _decimal(raw: object, _: object) -> Decimal:
+    try:
+        return Decimal(raw if isinstance(raw, str) else str(_number(raw, None)))
+    except InvalidOperation:
+        raise ValueError(f"{shown(raw)} is not a number") from None
+
+
+def _truth(raw: object, _: object) -> bool:
+    if not isinstance(raw, bool):
+        raise ValueError(f"{shown(raw)} is neither true nor false")
+    return raw
+
+
+def _flag(raw: object, _: object) -> bool:
+    flags = {"1": True, "true": True, "": True, "0": False, "false": False}
+    if raw not in flags:
+        raise ValueError(f"{shown(raw)} is neither 1 nor 0")
+    return flags[str(raw)]
+
+
+def _limit(raw: object, _: object) -> int:
+    if not isinstance(raw, str) or not re.fullmatch("[0-9]{1,6}", raw) or not 1 <= int(raw) <= MOST_READINGS:
+        raise ValueError(f"{shown(raw)} is not a whole number from 1 to {MOST_READINGS}")
+    return int(raw)
+
+
+def _fingerprint(raw: object, _: object) -> bytes:
+    return fingerprint.parse(_string(raw))
+
+
+def _list(raw: object) -> list[Any]:
+    if not isinstance(raw, list):
+        raise ValueError(f"{shown(raw)} is not a list")
+    return raw
+
+
+def _object(raw: object) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{shown(raw)} is not an object")
+    return raw
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A hint in brackets at what may have been meant; empty where nothing is near."""
+    near = get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def _is_list(of: Any) -> bool:
+    return get_origin(of) is tuple and get_args(of)[1:] == (...,)
+
+
+class Reader:
+    """Reads JSON into the classes above and into EventSpec; ``now`` tells what relative times are relative to."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._converter = converter = Converter(detailed_validation=True)
+        hooks: dict[Any, Callable[[Any, Any], Any]] = {
+            str: _string,
+            int: _whole,
+            float: _number,
+            bool: _truth,
+            Decimal: _decimal,
+            Duration: lambda raw, _: read_duration(raw),
+            datetime: lambda raw, _: read_time(raw, now()),
+            Name: _name,
+            Fingerprint: _fingerprint,
+            Flag: _flag,
+            Limit: _limit,
+        }
+        converter.register_structure_hook_factory(attrs.has, self._class_hook)
+        converter.register_structure_hook_factory(_is_list, self._list_hook)
+        for cls, hook in hooks.items():
+            converter.register_structure_hook(cls, hook)
+        converter.register_structure_hook_func(lambda cls: cls == _Value, self._interval)
+        converter.register_structure_hook_func(lambda cls: cls is ItemBase, self._item_base)
+        converter.register_structure_hook_func(lambda cls: cls is EiEventBaseline, self._baseline)
+
+    def read(self, cls: type[T], raw: object) -> T:
+        """What a body says.  Raises Mistakes."""
+        try:
+            return self._converter.structure(raw, cls)
+        except (ClassValidationError, ValueError) as error:
+            raise Mistakes([_placed(line) for line in transform_error(error, "", _told)]) from None
+
+    def event(self, raw: object) -> EventSpec:
+        """A new event, also in the short form: a ``level`` for the whole ``duration``.  Raises Mistakes."""
+        return self._event(EventSpec, raw)
+
+    def event_changes(self, raw: object) -> tuple[dict[str, Any], int | None]:
+        """Which fields of EventSpec are to be changed, and the modification number that is meant.  Raises Mistakes."""
+        changes: Any = self._event(EventChanges, raw)
+        given = {name: getattr(changes, name) for name in _expanded(raw) if name != "modification_number"}
+        return given, changes.modification_number
+
+    def _event(self, cls: type[T], raw: object) -> T:
+        expanded = _expanded(raw)
+        try:
+            return self.read(cls, expanded)
+        except Mistakes as error:
+            if expanded is raw:
+                raise
+            raise Mistakes([_in_short(mistake) for mistake in error.mistakes]) from None
+
+    def _class_hook(self, cls: type) -> Callable[[Any, Any], Any]:
+        read: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, self._converter, _cattrs_forbid_extra_keys=True)
+        return lambda raw, _: read(_object(raw), cls)
+
+    def _list_hook(self, of: Any) -> Callable[[Any, Any], Any]:
+        each: Any = list.__class_getitem__(get_args(of)[0])
+        return lambda raw, _: tuple(self._converter.structure(_list(raw), each))
+
+    def _interval(self, raw: object, _: object) -> _Value:
+        interval = self._converter.structure(raw, _Interval)
+        return interval.duration, interval.value
+
+    def _item_base(self, raw: object, _: object) -> ItemBase:
+        fields = dict(_object(raw))
+        name = str(fields.pop("name", None))
+        if name not in _ITEM_BASES:
+            raise ValueError(f"name: {shown(name)} is none of {', '.join(_ITEM_BASES)}")
+        cls = _ITEM_BASES[name]
+        if "si_scale_code" in attrs.fields_dict(cls):
+            fields.setdefault("si_scale_code", "none")
+        return self._converter.structure(fields, cls)
+
+    def _baseline(self, raw: object, _: object) -> EiEventBaseline:
+        baseline = self._converter.structure(raw, _Baseline)
+        intervals = tuple(
+            Interval(duration=length, uid=str(uid), payloads=(SignalPayload(payload=PayloadFloat(value=value)),))
+            for uid, (length, value) in enumerate(baseline.intervals)
+        )
+        return EiEventBaseline(**attrs.asdict(baseline, recurse=False) | {"intervals": intervals})
+
+
+_ITEM_BASES = {cls.tag.partition(":")[2]: cls for cls in ITEM_BASES}
+
+
+def _expanded(raw: object) -> Any:
+    """The short form written out: its level is the value of one signal's one interval."""
+    if not isinstance(raw, dict) or not raw.keys() & _SHORT or "signals" in raw:
+        return raw
+    rest = {name: value for name, value in raw.items() if name not in _SHORT}
+    interval = {_SHORT["level"]: raw["level"]} if "level" in raw else {}
+    if "duration" in raw:
+        interval["duration"] = raw["duration"]
+    signal = {name: raw[name] for name in _SHORT if name in raw and name != "level"}
+    return rest | {"signals": [signal | {"intervals": [interval]}]}
+
+
+def _in_short(mistake: str) -> str:
+    """A mistake at its place in the short form."""
+    return re.sub(r"^signals\[0]\.(intervals\[0]\.)?(value(?=:))?", lambda found: "level" if found[2] else "", mistake)
+
+
+def _placed(line: str) -> str:
+    """cattrs' "what @ .place" as "place: what"."""
+    what, _, place = line.rpartition(" @ ")
+    return f"{place.removeprefix('.')}: {what}" if place else what
+
+
+def _told(error: BaseException, of: type | None) -> str:
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl) if field.init]
+        if error.cl in (EventSpec, EventChanges):
+            known += _SHORT
+        return ", ".join(f"unknown field {shown(n)}{did_you_mean(n, known)}" for n in sorted(error.extra_fields))
+    return "is missing" if isinstance(error, KeyError) else str(error)
+
+
+# --- showing ------------------------------------------------------------------------------------------
+
+
+def show(value: Any) -> Any:
+    """A value as JSON has it: an instance of an attrs class, or what stands in one.
+
+    Of EventSpec and what it holds, this is what ``Reader`` reads.
+    """
+    return _shown.unstructure(value)
+
+
+def _show_item_base(cls: type) -> Callable[[Any], dict[str, Any]]:
+    name = cls.tag.partition(":")[2]  # type: ignore[attr-defined]
+    fields: Callable[[Any], dict[str, Any]] = make_dict_unstructure_fn(cls, _shown)
+    return lambda value: {"name": name, **fields(value)}
+
+
+def _show_target(cls: type) -> Callable[[Any], dict[str, Any]]:
+    return make_dict_unstructure_fn(cls, _shown, _cattrs_omit_if_default=True)
+
+
+def _show_baseline(baseline: EiEventBaseline) -> Any:
+    values = attrs.asdict(baseline, recurse=False)
+    intervals: Any = baseline.intervals
+    values["intervals"] = tuple((i.duration or Duration("PT0S"), i.payloads[0].payload.value) for i in intervals)
+    return show(_Baseline(**values))
+
+
+_shown = Converter()
+_shown.register_unstructure_hook(datetime, write_instant)
+_shown.register_unstructure_hook(Duration, str)
+_shown.register_unstructure_hook(Decimal, float)
+_shown.register_unstructure_hook(float, lambda value: value if math.isfinite(value) else None)
+_shown.register_unstructure_hook_func(
+    lambda cls: cls == _Value, lambda interval: {"duration": str(interval[0]), "value": interval[1]}
+)
+_shown.register_unstructure_hook(EiEventBaseline, _show_baseline)
+_shown.register_unstructure_hook_func(lambda cls: cls is ItemBase, show)
+_shown.register_unstructure_hook_factory(lambda cls: cls is EiTarget, _show_target)
+_shown.register_unstructure_hook_factory(lambda cls: cls in ITEM_BASES, _show_item_base)

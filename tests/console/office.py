@@ -1,0 +1,213 @@
+"""A VTN in memory with its API on the desk: requests go in as bytes and come out as bytes, without sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from http.client import HTTPConnection, HTTPResponse
+from io import BytesIO
+from typing import Any, cast
+
+import attrs
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from oadrvtn.console.api import Api
+from oadrvtn.console.client import Client
+from oadrvtn.model.config import Config
+from oadrvtn.model.event import (
+    EventResponse,
+    Interval,
+    OadrCreatedEvent,
+    OadrReportPayload,
+    PayloadFloat,
+    PowerAttributes,
+    PowerReal,
+    QualifiedEventID,
+)
+from oadrvtn.model.party import EiResponse, OadrCreatePartyRegistration
+from oadrvtn.model.report import (
+    OadrRegisterReport,
+    OadrReport,
+    OadrReportDescription,
+    OadrSamplingRate,
+    OadrUpdateReport,
+)
+from oadrvtn.model.schema import Message
+from oadrvtn.model.values import Duration
+from oadrvtn.storage.database import Database
+from oadrvtn.vtn.duties import Duties
+from oadrvtn.vtn.vtn import Vtn
+
+TOKEN = "a-token-for-these-tests"
+START = datetime(2026, 11, 22, 12, tzinfo=UTC)
+"""When the clock of a test begins."""
+
+
+def certificate(name: str) -> bytes:
+    """The SHA-256 of a certificate that does not exist."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def colons(fingerprint: bytes) -> str:
+    """A fingerprint as people write it."""
+    return fingerprint.hex(":").upper()
+
+
+@attrs.frozen
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def header(self, name: str) -> str | None:
+        found = self.headers.getRawHeaders(name)
+        return found[0] if found else None
+
+
+class Office:
+    """A VTN whose database is in memory and answers at once."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.clock = Clock()
+        self.clock.advance(START.timestamp())
+        self.database = Database(None)
+        self.database.start()
+        self.vtn = Vtn(config or Config(), self.database, self.clock)
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.api = Api(self.vtn, TOKEN, answers=self.answers, refused=self.refused)
+        self.treq = cast(Any, StubTreq(self.api.resource()))
+
+    # --- an operator
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = TOKEN,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Answer:
+        """A request and its answer; ``path`` as the wire has it, ``body`` as JSON, or ``raw``."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token}")
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        case = SynchronousTestCase()
+        response = self.treq.request(method, f"http://vtn.example{path}", headers=sent, data=data)
+        self.treq.flush()
+        answer = case.successResultOf(response)
+        return Answer(answer.code, answer.headers, case.successResultOf(answer.content()))
+
+    def client(self) -> Client:
+        """What the command line would speak through."""
+        return Client("127.0.0.1", 8080, TOKEN, lambda *address, timeout: cast(HTTPConnection, _Connection(self)))
+
+    def flush(self) -> None:
+        """What is counted in memory goes to disk."""
+        SynchronousTestCase().successResultOf(Duties(self.vtn, self.clock).round())
+
+    # --- a VEN
+
+    def registered(self, ven_id: str = "ven-1") -> None:
+        """A VEN that was added and has registered."""
+        case = SynchronousTestCase()
+        body = {"ven_id": ven_id, "fingerprints": [colons(certificate(ven_id))]}
+        case.assertEqual(201, self.ask("POST", "/api/v1/vens", body).status)
+        self.says(
+            ven_id,
+            OadrCreatePartyRegistration(
+                request_id="r", ven_id=ven_id, profile_name="2.0b", transport_name="simpleHttp",
+                report_only=False, xml_signature=False, ven_name="The [bold]cellar[/bold]", http_pull_model=True,
+            ),
+        )  # fmt: skip
+
+    def says(self, ven_id: str, message: Message) -> Any:
+        """The answer to a message of a VEN, by the rules alone."""
+        case = SynchronousTestCase()
+        entry = case.successResultOf(self.vtn.identify(certificate(ven_id)))
+        assert entry is not None
+        self.vtn.seen(entry)
+        return case.successResultOf(self.vtn.handle(entry, message))
+
+    def opts(self, ven_id: str, event_id: str, opt_type: str, modification_number: int = 0) -> Any:
+        """A VEN answers an event."""
+        answer = EventResponse(
+            response_code="200", request_id="e", opt_type=opt_type,
+            qualified_event_id=QualifiedEventID(event_id=event_id, modification_number=modification_number),
+        )  # fmt: skip
+        response = EiResponse(response_code="200", request_id="")
+        return self.says(ven_id, OadrCreatedEvent(response=response, event_responses=(answer,), ven_id=ven_id))
+
+    def reports(self, ven_id: str, values: dict[str, list[float]]) -> None:
+        """A VEN offers a report, is asked for it, and sends values a minute apart, from START on, by r_id."""
+        grid = PowerAttributes(hertz=Decimal(50), voltage=Decimal(230), ac=True)
+        points = tuple(
+            OadrReportDescription(
+                r_id=r_id, report_type="usage", reading_type="Direct Read",
+                item_base=PowerReal(item_units="W", si_scale_code="k", power_attributes=grid),
+                sampling_rate=OadrSamplingRate(
+                    min_period=Duration("PT1M"), max_period=Duration("PT1H"), on_change=False
+                ),
+            )
+            for r_id in values
+        )  # fmt: skip
+        offer = OadrReport(
+            descriptions=points, report_request_id="0", report_specifier_id="load",
+            report_name="METADATA_TELEMETRY_USAGE", created_date_time=START,
+        )  # fmt: skip
+        asked = self.says(ven_id, OadrRegisterReport(request_id="o", reports=(offer,), ven_id=ven_id))
+        for wanted in asked.report_requests:
+            intervals = tuple(
+                Interval(
+                    duration=Duration("PT1M"), payloads=(OadrReportPayload(r_id=r_id, payload=PayloadFloat(value=v)),)
+                )
+                for r_id, series in values.items()
+                for v in series
+            )
+            data = OadrReport(
+                dtstart=START, intervals=intervals, report_request_id=wanted.report_request_id,
+                report_specifier_id="load", report_name="TELEMETRY_USAGE", created_date_time=START,
+            )  # fmt: skip
+            self.says(ven_id, OadrUpdateReport(request_id="u", reports=(data,), ven_id=ven_id))
+
+
+class _Connection:
+    """An HTTPConnection to an office."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    def request(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> None:
+        self._answer = self._office.ask(method, target, raw=body, headers=headers)
+
+    def getresponse(self) -> HTTPResponse:
+        answer = self._answer
+        head = "".join(
+            f"{name.decode()}: {v.decode()}\r\n" for name, vs in answer.headers.getAllRawHeaders() for v in vs
+        )
+        lines = f"HTTP/1.1 {answer.status} .\r\nConnection: close\r\n{head}\r\n"
+
+        class Socket:
+            def makefile(self, mode: str) -> BytesIO:
+                return BytesIO(lines.encode() + answer.body)
+
+        response = HTTPResponse(cast(Any, Socket()))
+        response.begin()
+        return response
+
+    def close(self) -> None:
+        pass

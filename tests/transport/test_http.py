@@ -1,0 +1,423 @@
+"""The VENs' site: paths and methods, sizes, times, and what is left of those who break them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from oadrvtn.model.config import BodyLimits
+from oadrvtn.security.certificates import describe
+from oadrvtn.security.fingerprint import sha256
+from tests.security.link import ven
+from tests.transport.wire import PATH, Connection, Server, chunks, client, head
+
+SMALL = BodyLimits(EiEvent=100, EiReport=1000, unknown=10)
+
+
+class PathTests(SynchronousTestCase):
+    def test_the_services_are_at_their_paths_below_the_prefix(self) -> None:
+        self.assertEqual(Server().connect().post(b"x").statuses, [200])
+        prefixed = Server(prefix="/north/1").connect()
+        self.assertEqual(prefixed.post(b"x").statuses, [404])
+        self.assertEqual(prefixed.post(b"x", service=b"/north/1" + PATH + b"EiEvent").statuses, [404, 200])
+
+    def test_all_else_is_not_there(self) -> None:
+        connection = Server().connect()
+        paths = [b"/", b"//", b"/x", PATH[:-1], PATH, PATH + b"eievent", PATH + b"EiEvents", PATH + b"%00"]
+        paths += [PATH + b"EiEvent/../EiOpt", PATH + b"\xb0\x9b", b"/%", b"http://vtn/", b"/OpenADR2", PATH + b"EiOpt"]
+        for path in paths:
+            for method in (b"POST", b"GET"):
+                connection.send(head(service=path, method=method))
+                status, headers, body = connection.answers[-1]
+                self.assertEqual((path, status, body), (path, 404, b"nothing is here\n"))
+                self.assertEqual(headers["content-type"], "text/plain")
+
+    def test_a_head_gets_headers_only(self) -> None:
+        connection = Server().connect().send(head(method=b"HEAD", service=b"/x"))
+        self.assertTrue(connection.peer.received.endswith(b"\r\n\r\n"))
+        self.assertEqual(connection.statuses, [404])
+
+    def test_a_query_is_no_part_of_the_path(self) -> None:
+        server = Server(body=SMALL)
+        self.assertEqual(server.connect().post(b"x" * 50, service=b"EiEvent?a=%zz&b=\xb0/OadrPoll").statuses, [200])
+
+
+class BodyTests(SynchronousTestCase):
+    def test_a_body_arrives_whole_however_it_was_cut(self) -> None:
+        server = Server()
+        body = b"<oadrPayload/>" * 50
+        request = head(b"Content-Length: %d" % len(body)) + body
+        chunked = head(b"Transfer-Encoding: chunked") + chunks(body[:1], body[1:100], body[100:])
+        for data in (request, chunked):
+            for connection, pieces in (
+                (server.connect(), [data]),
+                (server.connect(), [data[i : i + 1] for i in range(len(data))]),
+                (server.connect(), [data[:-1], data[-1:]]),
+            ):
+                connection.send(*pieces)
+                self.assertEqual(connection.answers[0][2], body)
+        self.assertEqual(server.service.bodies, [body] * 6)
+
+    def test_the_answer_has_a_length_and_is_never_chunked(self) -> None:
+        ((status, headers, body),) = Server().connect().post(b"abc").answers
+        self.assertEqual((status, headers["content-length"], body), (200, "3", b"abc"))
+        self.assertNotIn("transfer-encoding", headers)
+
+    def test_the_body_is_the_same_whatever_its_content_type_says(self) -> None:
+        server = Server()
+        connection = server.connect()
+        body = b"<a>1&amp;b=2;%41+</a>\r\n--x\r\n\r\n"
+        for field in (
+            b"text/plain",
+            b"text/plain; charset=ISO-8859-1",
+            b"application/xml",
+            b"application/x-www-form-urlencoded",
+            b"multipart/form-data; boundary=x",
+            b"multipart/form-data",
+            b"multipart/form-data; boundary=" + b"x" * 5000,
+            b"; = ;;",
+            b"",
+            b"\xff\xfe",
+        ):
+            connection.post(body, b"Content-Type: " + field)
+        connection.post(body)
+        self.assertEqual(connection.statuses, [200] * 11)
+        self.assertEqual(server.service.bodies, [body] * 11)
+
+    def test_odd_headers_of_the_field_do_no_harm(self) -> None:
+        connection = Server().connect()
+        connection.post(b"x", b"Authorization: Basic ")
+        connection.post(b"x", b"Authorization: Basic Og==", b"cookie: a; b=c; =; ;;")
+        connection.send(head(b"content-length: 1", b"content-type: text/plain") + b"x")
+        connection.send(b"POST " + PATH + b"EiEvent HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")
+        connection.post(b"x", b"User-Agent: \xff\xfe", b"X-Folded: a\r\n b\r\n\tc")
+        self.assertEqual(connection.statuses, [200] * 5)
+
+    def test_a_connection_serves_any_number_of_requests(self) -> None:
+        server = Server()
+        connection = server.connect()
+        for _ in range(100):
+            connection.post(b"x").wait(1)
+        self.assertEqual(connection.statuses, [200] * 100)
+        self.assertEqual(server.channel.requests, [])
+
+    def test_http_1_0_and_connection_close_are_answered_and_closed(self) -> None:
+        for options in ({"version": b"1.0"}, {}):
+            connection = Server().connect()
+            connection.post(b"x", *(() if options else (b"Connection: close",)), **options)
+            self.assertEqual((connection.statuses, connection.closed), ([200], True))
+
+    def test_pipelined_requests_are_answered_in_their_order(self) -> None:
+        server = Server()
+        server.service.gate = Deferred()
+        one, two, three = (head(b"Content-Length: 1") + body for body in (b"1", b"2", b"3"))
+        connection = server.connect().send(one + two, three)
+        self.assertEqual((server.service.bodies, connection.answers), ([b"1"], []))
+        server.service.gate.callback(None)
+        connection.flush()
+        self.assertEqual([body for _, _, body in connection.answers], [b"1", b"2", b"3"])
+
+
+class IdentityTests(SynchronousTestCase):
+    def test_the_channel_knows_the_certificate_and_keeps_knowing_it_when_the_peer_is_gone(self) -> None:
+        server = Server()
+        connection = server.connect()
+        channel = server.channel
+        self.assertEqual(channel.certificate, ven().fingerprint)
+        connection.peer.transport.loseConnection()  # type: ignore[union-attr]
+        connection.flush()
+        self.assertEqual(server.site.connections, set())
+        self.assertEqual(channel.subject(), describe(ven().certificate).subject)
+
+    def test_each_request_is_asked_for_by_its_certificate(self) -> None:
+        server = Server()
+        server.connect().post(b"x").post(b"y")
+        self.assertEqual(server.asked, [ven().fingerprint] * 2)
+        self.assertEqual(len(ven().fingerprint), len(sha256(b"")))
+
+    def test_nothing_more_is_read_and_nothing_is_served_until_it_is_known_who_it_is(self) -> None:
+        server = Server(known=Deferred())
+        connection = server.connect().send(head(b"Content-Length: 4") + b"12")
+        self.assertTrue(connection.transport.paused)
+        connection.send(b"34")  # what was on its way
+        self.assertEqual(server.service.bodies, [])
+        server.known.callback("a VEN")
+        connection.flush()
+        self.assertFalse(connection.transport.paused)
+        self.assertEqual((server.service.bodies, connection.statuses), ([b"1234"], [200]))
+        server.known = "a VEN"
+        self.assertEqual(connection.post(b"x").statuses, [200, 200])
+
+    def test_a_stranger_found_out_late_has_the_small_limit_all_the_same(self) -> None:
+        for body, expected in ((b"x" * 10, [200]), (b"x" * 11, [413])):
+            for complete in (True, False):
+                server = Server(known=Deferred(), body=SMALL)
+                connection = server.connect().send(head(b"Content-Length: %d" % len(body)))
+                connection.send(body if complete else body[:-1])
+                server.known.callback(None)
+                connection.flush()
+                if not complete and expected == [200]:
+                    connection.send(body[-1:])
+                self.assertEqual(connection.statuses, expected)
+                self.assertEqual(len(server.service.bodies), expected.count(200))
+
+    def test_a_stranger_found_out_late_cannot_hide_behind_chunks(self) -> None:
+        server = Server(known=Deferred(), body=SMALL)
+        connection = server.connect().send(head(b"Transfer-Encoding: chunked") + chunks(b"x" * 11))
+        server.known.callback(None)
+        connection.flush()
+        self.assertEqual((connection.statuses, server.service.bodies), ([413], []))
+
+    def test_who_leaves_while_being_looked_up_leaves_nothing(self) -> None:
+        for outcome in ("a VEN", None, Failure(RuntimeError("database"))):
+            server = Server(known=Deferred())
+            connection = server.connect().post(b"x")
+            connection.peer.transport.loseConnection()  # type: ignore[union-attr]
+            connection.flush()
+            self.assertEqual(server.site.connections, set())
+            server.known.callback(outcome)
+            self.assertEqual(server.service.bodies, [])
+            self.assertEqual(server.clock.getDelayedCalls(), [])
+
+    def test_a_lookup_that_fails_makes_it_a_stranger(self) -> None:
+        server = Server(known=Deferred(), body=SMALL)
+        connection = server.connect().post(b"x" * 11)
+        server.known.errback(RuntimeError("database"))
+        connection.flush()
+        self.assertEqual(connection.statuses, [413])
+
+
+class LimitTests(SynchronousTestCase):
+    def test_each_service_has_its_limit_and_all_else_the_small_one(self) -> None:
+        for service, limit in ((b"EiEvent", 100), (b"EiReport", 1000), (b"elsewhere", 10), (b"__class__", 10)):
+            for chunked in (False, True):
+                for size, refused in ((limit, False), (limit + 1, True)):
+                    connection = Server(body=SMALL).connect()
+                    if chunked:
+                        piece = b"x" * (size // 2)
+                        connection.send(head(b"Transfer-Encoding: chunked", service=service))
+                        connection.send(chunks(piece, piece, b"x" * (size % 2)) if size % 2 else chunks(piece, piece))
+                    else:
+                        connection.post(b"x" * size, service=service)
+                    self.assertEqual(413 in connection.statuses, refused, (service, size, connection.answers))
+
+    def test_a_stranger_has_the_small_limit_on_every_service(self) -> None:
+        for service in (b"EiEvent", b"EiReport", b"elsewhere"):
+            server = Server(known=None, body=SMALL)
+            self.assertEqual(server.connect().post(b"x" * 11, service=service).statuses, [413])
+            self.assertNotIn(413, server.connect().post(b"x" * 10, service=service).statuses)
+
+    def test_a_declared_length_is_refused_before_the_body_comes(self) -> None:
+        server = Server(body=SMALL)
+        connection = server.connect().send(head(b"Content-Length: 999999999999999999"))
+        ((status, headers, body),) = connection.answers
+        self.assertEqual((status, body), (413, b"the body is larger than 100 bytes\n"))
+        self.assertEqual(headers["connection"], "close")
+        self.assertTrue(connection.closed)
+        self.assertEqual(server.site.connections, set())
+
+    def test_too_large_for_anybody_is_refused_before_it_is_known_who_it_is(self) -> None:
+        server = Server(known=Deferred(), body=SMALL)
+        self.assertEqual(server.connect().send(head(b"Content-Length: 101")).statuses, [413])
+
+    def test_what_comes_after_a_refusal_is_thrown_away_and_the_peer_cut_off_in_the_end(self) -> None:
+        server = Server(body=SMALL)
+        connection = server.connect()
+        channel = server.channel
+        connection.peer.transport.write(head(b"Transfer-Encoding: chunked"))  # type: ignore[union-attr]
+        connection.flush()
+        connection.peer.dataReceived = lambda data: None  # type: ignore[method-assign]
+        for _ in range(50):
+            channel.dataReceived(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+        (request,) = channel.requests
+        held = len(channel._buffer) + sum(map(len, channel._dataBuffer)) + len(request.content.getvalue())
+        self.assertEqual(held, 0)
+        self.assertFalse(connection.transport.aborted)
+        server.clock.advance(5)
+        self.assertTrue(connection.transport.aborted)
+
+    def test_too_much_in_one_piece_is_not_served_in_part(self) -> None:
+        server = Server(body=SMALL)
+        smuggled = head(b"Content-Length: 1") + b"x"
+        data = head(b"Transfer-Encoding: chunked") + chunks(b"x" * 101) + smuggled
+        self.assertEqual(server.connect().send(data).statuses, [413])
+        self.assertEqual(server.service.bodies, [])
+
+    def test_a_100_continue_comes_only_to_a_body_that_will_be_taken(self) -> None:
+        expect = b"Expect: 100-continue"
+        server = Server(body=SMALL)
+        connection = server.connect().send(head(b"Content-Length: 2", expect))
+        self.assertEqual(connection.peer.received, b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertEqual(connection.send(b"ab").statuses, [100, 200])
+        self.assertEqual(server.connect().send(head(b"Content-Length: 101", expect)).statuses, [413])
+        for owner, expected in (("a VEN", [100]), (None, [413])):
+            server = Server(known=Deferred(), body=SMALL)
+            connection = server.connect().send(head(b"Content-Length: 11", expect))
+            self.assertEqual(connection.statuses, [])
+            server.known.callback(owner)
+            connection.flush()
+            self.assertEqual(connection.statuses, expected)
+
+    def test_over_the_number_of_connections_the_newest_is_turned_away(self) -> None:
+        server = Server(connections=2)
+        first, second = server.connect(), server.connect()
+        with capturedLogs() as events:
+            third = server.connect()
+        self.assertTrue(third.closed)
+        self.assertEqual([event["n"] for event in events if event["log_level"] is LogLevel.warn], [2])
+        self.assertEqual([event for event in events if event["log_level"] is LogLevel.critical], [])
+        self.assertEqual((first.post(b"x").statuses, second.post(b"x").statuses), ([200], [200]))
+        first.peer.transport.loseConnection()  # type: ignore[union-attr]
+        first.flush()
+        self.assertEqual(server.connect().post(b"x").statuses, [200])
+
+
+class MalformedTests(SynchronousTestCase):
+    def test_what_is_no_http_is_answered_400_and_closed(self) -> None:
+        for what, data in {
+            "garbage": b"\x16\x03\x01\r\n\r\n",
+            "words": b"hello world\r\n",
+            "http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "a header without a colon": head(b"nonsense"),
+            "a control character": head(b"A: b\x00c"),
+            "a negative length": head(b"Content-Length: -1"),
+            "a length that is no number": head(b"Content-Length: 1e3"),
+            "a number that Python would not read": head(b"Content-Length: " + b"9" * 5000),
+            "two lengths": head(b"Content-Length: 1", b"Content-Length: 1"),
+            "a length and chunks": head(b"Content-Length: 1", b"Transfer-Encoding: chunked"),
+            "an unknown encoding": head(b"Transfer-Encoding: gzip"),
+            "bad chunks": head(b"Transfer-Encoding: chunked") + b"xyz\r\n",
+            "a chunk size without an end": head(b"Transfer-Encoding: chunked") + b"0" * 5000,
+            "trailers without an end": head(b"Transfer-Encoding: chunked") + b"0\r\n" + b"a: b\r\n" * 12000,
+            "many headers": head(*(b"A%d: b" % number for number in range(600))),
+            "large headers": head(*(b"A: " + b"b" * 1000 for _ in range(20))),
+            "an endless line": b"POST /" + b"x" * 20000,
+            "an endless header": head()[:-2] + b"A: " + b"x" * 20000,
+        }.items():
+            server = Server()
+            connection = server.connect().send(data, data)
+            self.assertEqual((what, connection.statuses, connection.closed), (what, [400], True))
+            self.assertEqual((server.service.bodies, server.clock.getDelayedCalls()), ([], []))
+
+    def test_after_a_bad_request_nothing_more_is_kept(self) -> None:
+        server = Server()
+        connection = server.connect()
+        channel = server.channel
+        connection.transport.write = lambda data: None  # type: ignore[method-assign]  # the peer hears nothing
+        channel.dataReceived(b"bad\r\n" + b"x\r\n" * 1000)
+        for _ in range(100):
+            channel.dataReceived(b"x\r\n" * 1000)
+        self.assertLess(len(channel._buffer), 4000)
+
+
+class TimeTests(SynchronousTestCase):
+    def _late(self, connection: Connection) -> None:
+        self.assertEqual((connection.statuses[-1], connection.closed), (408, True))
+
+    def test_headers_that_drip_run_out_of_time(self) -> None:
+        server = Server(request_timeout=30)
+        connection = server.connect().send(b"POST / HTTP/1.1\r\n")
+        for number in range(29):
+            connection.wait(1).send(b"A%d: b\r\n" % number)
+        self.assertEqual((connection.answers, connection.closed), ([], False))
+        connection.wait(1)
+        self._late(connection)
+        self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
+
+    def test_a_body_that_drips_runs_out_of_time(self) -> None:
+        for field in (b"Content-Length: 1000", b"Transfer-Encoding: chunked"):
+            connection = Server(request_timeout=30).connect().send(head(field))
+            for _ in range(29):
+                connection.wait(1).send(b"1\r\nx\r\n")
+            self.assertFalse(connection.closed)
+            connection.wait(1)
+            self._late(connection)
+
+    def test_a_request_that_waits_for_its_answer_has_all_the_time_it_needs(self) -> None:
+        server = Server()
+        server.service.gate = Deferred()
+        connection = server.connect().post(b"x").wait(3600)
+        server.service.gate.callback(None)
+        self.assertEqual(connection.wait(0).statuses, [200])
+
+    def test_an_idle_connection_is_closed_after_the_idle_time_and_not_earlier(self) -> None:
+        for requests in (0, 1, 3):
+            server = Server(idle_timeout=120, request_timeout=30)
+            connection = server.connect()
+            for _ in range(requests):
+                connection.wait(100).post(b"x")
+            connection.wait(119)
+            self.assertEqual((connection.statuses, connection.closed), ([200] * requests, False))
+            connection.wait(1)
+            self.assertTrue(connection.closed)
+            self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
+
+    def test_an_empty_line_after_a_request_is_no_new_request(self) -> None:
+        connection = Server(idle_timeout=120, request_timeout=30).connect()
+        for number in range(1, 4):
+            connection.post(b"x").send(b"\r\n").wait(100)
+            self.assertEqual(connection.statuses, [200] * number)
+
+    def test_a_pipelined_request_has_its_own_deadline(self) -> None:
+        server = Server(request_timeout=30)
+        server.service.gate = Deferred()
+        connection = server.connect().post(b"x").send(b"POST /").wait(100)
+        self.assertFalse(connection.closed)
+        server.service.gate.callback(None)
+        connection.wait(29)
+        self.assertEqual((connection.statuses, connection.closed), ([200], False))
+        connection.wait(1)
+        self._late(connection)
+
+    def test_a_handshake_that_does_not_end_is_aborted(self) -> None:
+        server = Server(handshake_timeout=15)
+        connection = Connection(server, client(), shaken=False)
+        server.clock.advance(14)
+        self.assertFalse(connection.transport.aborted)
+        server.clock.advance(1)
+        self.assertTrue(connection.transport.aborted)
+        connection.flush()
+        self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
+
+    def test_the_time_of_the_handshake_is_not_that_of_the_connection(self) -> None:
+        self.assertEqual(Server(handshake_timeout=15).connect().wait(60).post(b"x").statuses, [200])
+
+    def test_a_peer_that_does_not_close_is_cut_off(self) -> None:
+        server = Server(idle_timeout=120, request_timeout=30)
+        for seconds, reason in ((150, "idle"), (30, "Connection: close"), (35, "late")):
+            connection = server.connect()
+            deaf: Any = connection.transport
+            if reason == "Connection: close":
+                server.service.gate = Deferred()
+                connection.post(b"x", b"Connection: close")
+            elif reason == "late":
+                connection.send(b"POST")
+            deaf.write = lambda data: None  # it never hears our goodbye
+            if server.service.gate:
+                server.service.gate.callback(None)
+                server.service.gate = None
+            server.clock.pump([1] * (seconds - 1))
+            self.assertFalse(connection.transport.aborted, reason)
+            server.clock.advance(1)
+            self.assertTrue(connection.transport.aborted, reason)
+            connection.flush()
+            self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
+
+    def test_at_the_stop_the_idle_are_closed_at_once_and_the_others_after_their_answer(self) -> None:
+        server = Server()
+        idle, begun, busy = server.connect().post(b"x"), server.connect().send(b"POST /"), server.connect()
+        server.service.gate = Deferred()
+        busy.post(b"y")
+        server.site.doStart()
+        server.site.doStop()
+        for connection in (idle, begun, busy):
+            connection.flush()
+        self.assertEqual([idle.closed, begun.closed, busy.closed], [True, True, False])
+        server.service.gate.callback(None)
+        busy.flush()
+        self.assertEqual((busy.statuses, busy.closed), ([200], True))
+        self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
