@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import sysconfig
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Demo(MultiService):
         )  # fmt: skip
 
     def _tell_what_to_try(self, spec: EventSpec) -> None:
-        command = Path(sys.executable).with_name("oadrvtn")
+        command = Path(sysconfig.get_path("scripts")) / "oadrvtn"
         api = f"http://{self._config.api.host}:{self._config.api.port}/api/v1"
         for line in (
             "all this goes on; in another terminal, try:",

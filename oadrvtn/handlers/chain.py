@@ -98,6 +98,7 @@ class Chain:
     def __init__(self, vtn: Vtn) -> None:
         self.vtn = vtn
         self.answers: Counter[tuple[str, str]] = Counter()
+        self._signing: set[str] = set()  # VENs of which the log says that they sign
 
     def run(self, exchange: Exchange) -> Deferred[Exchange]:
         """Take an exchange from its bytes to its answer; always succeeds."""
@@ -135,8 +136,8 @@ class Chain:
         """Tree to the element that counts; a signature is not looked at yet, which is said once per VEN."""
         exchange.element, signature = unseal(exchange.element)
         entry = exchange.entry
-        if signature is not None and entry and not entry.warned_of_signature:
-            entry.warned_of_signature = True
+        if signature is not None and entry and entry.ven.ven_id not in self._signing:
+            self._signing.add(entry.ven.ven_id)
             log.warn("VEN {ven_id!r} signs its messages: signatures are not checked", ven_id=entry.ven.ven_id)
         return exchange
 

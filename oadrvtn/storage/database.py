@@ -8,6 +8,8 @@ functions that only look: ``function(txn, *args) -> reply``.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import queue
 import sqlite3
 import threading
@@ -80,6 +82,7 @@ class Database:
         self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._open = False
+        self._lock: int | None = None
         self._engine = self._make_engine("IMMEDIATE")
         self._readers = self._make_engine("DEFERRED", "query_only=ON") if path else self._engine
 
@@ -93,11 +96,16 @@ class Database:
         try:
             if self._path:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._claim(self._path)
             with self._engine.connect() as connection:
                 self._migrate(connection)
                 self._check(connection)
         except (SqlError, sqlite3.Error, OSError) as error:
+            self._close()
             raise DatabaseError(f"{self._path}: {getattr(error, 'orig', None) or error}") from error
+        except DatabaseError:
+            self._close()
+            raise
         self._open = True
         if self._reactor:
             loops = [(self._write_loop, "writer"), (self._read_loop, "reader 1"), (self._read_loop, "reader 2")]
@@ -120,8 +128,24 @@ class Database:
                 self._threads.pop().join()
             with self._engine.connect() as connection, connection.begin():
                 self._mark(connection, "clean")
+        self._close()
+
+    def _close(self) -> None:
         self._readers.dispose()
         self._engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _claim(self, path: Path) -> None:
+        """Keep other processes off the file for as long as this one lives; a kill gives it back."""
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise DatabaseError(f"{path}: is in use by another VTN") from None
+        self._lock = lock
 
     def _make_engine(self, begin: str, *more: str) -> Engine:
         engine = create_engine(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, String, bindparam, delete, func, insert, select, type_coerce, update
+from sqlalchemy import Integer, String, bindparam, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from .database import Txn
@@ -130,11 +130,18 @@ def drop_fingerprints(txn: Txn, ven_id: str, keep: Iterable[bytes]) -> None:
 
 # --- presence and bends -----------------------------------------------------------------------------
 
-_SEEN = update(vens).where(vens.c.ven_id == bindparam("ven")).values(last_seen=bindparam("at"))
+_SEEN = (
+    update(vens)
+    .where(
+        vens.c.ven_id == bindparam("ven"),
+        or_(vens.c.last_seen.is_(None), vens.c.last_seen < bindparam("at", type_=Instant)),
+    )
+    .values(last_seen=bindparam("at", type_=Instant))
+)
 
 
 def flush_seen(txn: Txn, seen: list[dict[str, Any]]) -> None:
-    """Write when VENs were last heard: ``{"ven": ven_id, "at": instant}`` each."""
+    """Write when VENs were last heard, never back in time: ``{"ven": ven_id, "at": instant}`` each."""
     if seen:
         txn.execute(_SEEN, seen)
 

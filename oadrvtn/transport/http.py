@@ -3,6 +3,8 @@
 The limits hold before a message is parsed: a body is counted as it comes, against the limit of its service,
 or against the small one where the certificate is not known.  Who goes over a limit is answered at once, what
 else comes is thrown away as it arrives, and the connection is closed.
+
+Some methods whose names begin with an underscore replace Twisted's own.
 """
 
 from __future__ import annotations
@@ -33,9 +35,6 @@ log = Logger()
 PATH = "OpenADR2/Simple/2.0b"
 """Where the services are, behind a prefix that the configuration may set (rule 511)."""
 
-_LINGER = 5.0
-"""Seconds in which a peer that was refused may read why."""
-
 _MOST_DIGITS = 18
 """More of them no Content-Length has."""
 
@@ -63,32 +62,31 @@ class VenRequest(server.Request):
             # What is in the buffers by now may still come in; more does not, until it is known who it is.
             channel.pauseProducing()
             self._identified.addBoth(self._resume, channel)
-        self._identified.addBoth(self._know, length or 0)
+        self._identified.addBoth(self._know, channel, length or 0)
 
     def _resume(self, result: Any, channel: VenChannel) -> Any:
-        if self.channel:
-            channel.resumeProducing()
+        channel.resumeProducing()
         return result
 
-    def _know(self, result: Any, length: int) -> None:
-        if self.channel and (not result or isinstance(result, Failure)):
-            self._limit = min(self._limit, self.channel.site.limits.body.unknown)
+    def _know(self, result: Any, channel: VenChannel, length: int) -> None:
+        if not result or isinstance(result, Failure):
+            self._limit = min(self._limit, channel.site.limits.body.unknown)
             self._check(max(length, self._received))
 
     def when_wanted(self, function: Callable[..., None], *arguments: Any) -> None:
         """Go on once it is known whose request it is, if it is still wanted then."""
-        self._identified.addCallback(lambda _: function(*arguments) if self._wanted else None)
 
-    @property
-    def _wanted(self) -> bool:
-        return self.channel is not None and not self.channel.refused
+        def go_on(_: object) -> None:
+            if self.channel and not self.channel.closing:
+                function(*arguments)
+
+        self._identified.addCallback(go_on)
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
         self._received += len(data)
-        if self._wanted:
-            self.content.write(data)
-            self._check(self._received)
+        self.content.write(data)
+        self._check(self._received)
 
     def _check(self, size: int) -> None:
         if size > self._limit and self.channel:
@@ -111,7 +109,7 @@ class VenChannel(http.HTTPChannel):
     callLater: Any
     requests: list[VenRequest]
     certificate = b""
-    refused = False
+    closing = False
     _der = b""
     _deadline: IDelayedCall | None = None
 
@@ -129,7 +127,7 @@ class VenChannel(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """A request has a deadline from its first byte to its last."""
-        if self.refused:
+        if self.closing:
             return
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
@@ -149,8 +147,7 @@ class VenChannel(http.HTTPChannel):
     def allContentReceived(self) -> None:
         """The request is here in full."""
         self._in_time()
-        if not self.refused:
-            super().allContentReceived()
+        super().allContentReceived()
 
     def _in_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -172,11 +169,9 @@ class VenChannel(http.HTTPChannel):
         self._respondToBadRequestAndDisconnect()
 
     def refuse(self, status: int, reason: str) -> None:
-        """Answer at once, and close; what still comes is thrown away."""
-        if self.refused:
+        """Answer at once, and close."""
+        if self.closing:
             return
-        self.refused = True
-        self._in_time()
         log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
         text = reason.encode() + b"\n"
         head = f"HTTP/1.1 {status} {http.RESPONSES[status].decode()}\r\n"
@@ -186,10 +181,7 @@ class VenChannel(http.HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for too long."""
-        if self.certificate:
-            self.loseConnection()
-        else:
-            self.transport.abortConnection()
+        self.loseConnection()
 
     def retire(self) -> None:
         """Close as soon as no message is in work."""
@@ -198,11 +190,10 @@ class VenChannel(http.HTTPChannel):
             self.loseConnection()
 
     def loseConnection(self) -> None:
-        """Close; a peer that does not go along is cut off."""
-        self.setTimeout(None)
-        if self._abortingCall is None:
-            patience = _LINGER if self.refused else self.site.limits.request_timeout
-            self._abortingCall = self.callLater(patience, self.forceAbortClient)
+        """Close: what still comes is thrown away, and a peer that does not go along is cut off."""
+        if not self.closing:
+            self.closing = True
+            self._abortingCall = self.callLater(self.site.limits.request_timeout, self.forceAbortClient)
         super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -51,7 +51,6 @@ class Entry:
     revision: int = 0
     last_seen: datetime | None = None
     coming_online: bool = False
-    warned_of_signature: bool = False
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
     sent: dict[int | tuple[str, int], Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)

@@ -117,6 +117,13 @@ def _start(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]
     return registration.apply_configuration(txn, config, now)
 
 
+_NEWS = {
+    "on_ven_online": "VEN {ven_id!r} is online",
+    "on_ven_offline": "VEN {ven_id!r} is offline: it missed its polls",
+}
+"""What the log says when a hook is called; its first argument is the venID."""
+
+
 class Vtn:
     """What the handlers and the console ask.
 
@@ -164,8 +171,7 @@ class Vtn:
     def _publish(self, changes: Changes) -> None:
         self.roster.publish(changes)
         for name, arguments in changes.hooks:
-            what = name.removeprefix("on_")
-            self.log.info("{what} {arguments}", what=what, arguments=", ".join(map(repr, arguments)))
+            self.log.info(_NEWS[name], ven_id=arguments[0])
             try:
                 self._hook(name, *arguments)
             except Exception:

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
+from oadrvtn.handlers.report import EiReport
 from oadrvtn.model.errors import NotAllowed
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.party import EiResponse, OadrQueryRegistration, OadrResponse
@@ -150,10 +151,16 @@ class IdentityTests(SynchronousTestCase):
                 heard.append(payload.ven_id)
                 return super().on_poll(payload, exchange)
 
-        house = House(self, Polls)
+        class Reports(EiReport):
+            def on_update_report(self, payload: Any, exchange: Any) -> Any:
+                heard.append(payload.ven_id)
+                return super().on_update_report(payload, exchange)
+
+        house = House(self, Polls, Reports)
         house.register()
         house.answer("OadrPoll", poll(""))
-        self.assertEqual(heard, ["ven-1"])
+        house.answer("EiReport", made("oadrUpdateReport", ven_id=None))
+        self.assertEqual(heard, ["ven-1", "ven-1"])
 
     def test_a_ven_that_is_not_registered_is_refused_on_every_service_but_may_register(self) -> None:
         house = House(self)

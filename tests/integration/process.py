@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import sqlite3
-import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +29,7 @@ from oadrvtn.security.certificates import Credential
 
 T = TypeVar("T")
 
-SCRIPTS = Path(sys.executable).parent  # twistd and oadrvtn stand beside the Python that runs the tests
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 TWISTD = SCRIPTS / "twistd"
 PATIENCE = 30.0
 """Seconds until a test gives up waiting, where it does not say otherwise: for machines that do more than this."""

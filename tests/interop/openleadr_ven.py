@@ -101,7 +101,7 @@ async def main(options: dict[str, Any]) -> None:
         cert=options["cert"],
         key=options["key"],
         ca_file=options["ca"],
-        disable_signature=True,
+        disable_signature=not options.get("signs"),
         show_fingerprint=False,
     )
     if options.get("tls_1_2_only"):

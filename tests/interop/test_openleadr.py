@@ -253,9 +253,12 @@ async def a_whole_life(vtn: Vtn, name: str, **options: Any) -> None:
 
 
 async def two_whole_lives(vtn: Vtn) -> None:
-    """One VEN with an EC certificate, and one with an RSA certificate that knows nothing newer than TLS 1.2."""
-    lives = a_whole_life(vtn, "ec-ven"), a_whole_life(vtn, "rsa-ven", tls_1_2_only=True)
+    """One with an EC certificate; one with an RSA certificate that signs and knows nothing newer than TLS 1.2."""
+    lives = a_whole_life(vtn, "ec-ven"), a_whole_life(vtn, "rsa-ven", tls_1_2_only=True, signs=True)
     await gatherResults([Deferred.fromCoroutine(life) for life in lives], consumeErrors=True)
+    assert vtn.process
+    assert "VEN 'rsa-ven' signs its messages" in vtn.process.output
+    assert "Traceback" not in vtn.process.output
 
 
 @pytest_twisted.ensureDeferred

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -298,6 +299,24 @@ class ThreadedTests(SynchronousTestCase):
         other.close()
 
 
+class Insistent:
+    """A timer that goes off at once, and again until it is cancelled: whenever the check begins, it is cut."""
+
+    def __init__(self, seconds: float, function: Any) -> None:
+        self._function = function
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._go_off, daemon=True)
+        self.start = self._thread.start
+
+    def _go_off(self) -> None:
+        while not self._cancelled.wait(0.001):
+            self._function()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+        self._thread.join()
+
+
 class OpeningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
@@ -309,6 +328,12 @@ class OpeningTests(SynchronousTestCase):
         self.addCleanup(database._engine.dispose)
         self.addCleanup(database._readers.dispose)
         return database
+
+    def kill(self, database: Database) -> None:
+        """What the end of its process does to a database: nothing but to give the file back."""
+        assert database._lock is not None
+        os.close(database._lock)
+        database._lock = None
 
     def refused(self) -> str:
         database = Database(self.path)
@@ -334,7 +359,8 @@ class OpeningTests(SynchronousTestCase):
         first.stop()
         second = self.start()
         self.successResultOf(second.run("add", add, "b"))
-        third = self.start()  # the second one was never stopped
+        self.kill(second)
+        third = self.start()
         self.assertEqual(["a", "b"], self.successResultOf(third.read("names", names)))
 
     def checks(self) -> list[str]:
@@ -347,7 +373,7 @@ class OpeningTests(SynchronousTestCase):
     def test_it_is_checked_after_an_unclean_stop_only(self) -> None:
         self.start().stop()
         self.assertEqual([], self.checks())
-        self.start()
+        self.kill(self.start())
         [said] = self.checks()
         self.assertIn("checked and is sound", said)
         self.assertEqual([], self.checks())
@@ -359,9 +385,22 @@ class OpeningTests(SynchronousTestCase):
             " INSERT INTO house SELECT 'key-' || i, hex(randomblob(40)) FROM n"
         )
         self.successResultOf(database.run("fill", lambda txn: (txn.exec_driver_sql(many).rowcount, None)))
-        self.patch(module, "_QUICK_CHECK_SECONDS", 0.001)
+        self.kill(database)
+        self.patch(module.threading, "Timer", Insistent)
         [said] = self.checks()
-        self.assertIn("was cut after 0.001 s", said)
+        self.assertIn("was cut after 5 s", said)
+
+    def test_a_second_vtn_is_kept_off_the_file(self) -> None:
+        first = self.start()
+        self.assertIn("in use by another VTN", self.refused())
+        first.stop()
+        self.start().stop()
+
+    def test_what_could_not_be_opened_is_given_back(self) -> None:
+        self.path.write_bytes(b"a shopping list\n" * 100)
+        self.assertIn("not a database", self.refused())
+        self.path.unlink()
+        self.start().stop()
 
     def test_a_schema_of_the_future_is_a_clear_error(self) -> None:
         database = self.start()
@@ -383,6 +422,7 @@ class OpeningTests(SynchronousTestCase):
         database = self.start()
         for number in range(200):
             self.successResultOf(database.run("add", add, f"ven-{number}-{'x' * 200}"))
+        self.kill(database)
         checkpoint = sqlite3.connect(self.path)
         checkpoint.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         checkpoint.close()

@@ -237,7 +237,7 @@ class LimitTests(SynchronousTestCase):
         held = len(channel._buffer) + sum(map(len, channel._dataBuffer)) + len(request.content.getvalue())
         self.assertEqual(held, 0)
         self.assertFalse(connection.transport.aborted)
-        server.clock.advance(5)
+        server.clock.advance(30)
         self.assertTrue(connection.transport.aborted)
 
     def test_too_much_in_one_piece_is_not_served_in_part(self) -> None:
@@ -388,7 +388,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_a_peer_that_does_not_close_is_cut_off(self) -> None:
         server = Server(idle_timeout=120, request_timeout=30)
-        for seconds, reason in ((150, "idle"), (30, "Connection: close"), (35, "late")):
+        for seconds, reason in ((150, "idle"), (30, "Connection: close"), (60, "late")):
             connection = server.connect()
             deaf: Any = connection.transport
             if reason == "Connection: close":
@@ -417,6 +417,7 @@ class TimeTests(SynchronousTestCase):
         for connection in (idle, begun, busy):
             connection.flush()
         self.assertEqual([idle.closed, begun.closed, busy.closed], [True, True, False])
+        self.assertEqual(server.service.bodies, [b"x", b"y"])
         server.service.gate.callback(None)
         busy.flush()
         self.assertEqual((busy.statuses, busy.closed), ([200], True))

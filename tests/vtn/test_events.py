@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -289,6 +289,7 @@ class ShownTests(SynchronousTestCase):
             [event.descriptor.event_id for event in self.shown()],
         )
 
+    @settings(max_examples=15)
     @given(st.lists(st.tuples(st.integers(-30, 30), st.integers(0, 3)), max_size=8), st.integers(0, 10))
     def test_a_reply_limit_takes_from_the_front(self, made: list[tuple[int, int]], limit: int) -> None:
         house = House()
