@@ -9,6 +9,7 @@ TEST = [
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-twisted>=1.14.3",
+    "sphinx>=7.2",  # tests/test_docs.py builds the documents
     # tests/integration/test_packaging.py builds wheels without network, so the builder must be here
     "setuptools>=65",
     "wheel",
@@ -55,7 +56,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
-        "dev": [*TEST, "build", "lxml-stubs", "mypy", "mypy-zope", "ruff", "sphinx", "towncrier", "tox"],
+        "dev": [*TEST, "build", "lxml-stubs", "mypy", "mypy-zope", "ruff", "towncrier", "tox"],
     },
     # Written out, so that an editable install is one line in a .pth file.  By default setuptools puts in an
     # import hook for this layout, and twistd, which looks for plugins in the folders of sys.path, sees none.

@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from .console.api import Api
@@ -29,6 +30,8 @@ from .transport.http import VenSite, tree
 from .vtn.duties import Duties
 from .vtn.vtn import Vtn
 
+_LAST_ANSWERS = 50
+"""Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
 
@@ -129,15 +132,18 @@ class VtnService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Take no more, write what is counted, and close the database."""
-        closed = gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
-        closed.addCallback(lambda _: super(VtnService, self).stopService())
-        return closed.addBoth(self._close)
+        return Deferred.fromCoroutine(self._stop())
 
-    def _close(self, result: Any) -> Any:
-        for channel in list(self.site.connections):
-            channel.transport.loseConnection()
-        self.database.stop()
-        return result
+    async def _stop(self) -> None:
+        try:
+            await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+            for _ in range(_LAST_ANSWERS):
+                if not self.site.busy:
+                    break
+                await deferLater(self._reactor, 0.1)
+            await super().stopService()
+        finally:
+            self.database.stop()
 
     def reload(self, config: Config) -> Deferred[Any]:
         """Take over certificates, CA files, VENs and wishes of a configuration; open connections stay.

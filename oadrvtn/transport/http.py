@@ -260,6 +260,11 @@ class VenSite(server.Site):
         for channel in list(self.connections):
             channel.retire()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a message is in work."""
+        return any(channel.requests for channel in self.connections)
+
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only."""
         return [b"http/1.1"]

@@ -23,6 +23,6 @@ class LastSeen(SynchronousTestCase):
             vens.add(txn, "ven-1", "ven-1", "operator", 10, NOW)
             vens.flush_seen(txn, [{"ven": "ven-1", "at": NOW}, {"ven": "ven-1", "at": NOW - timedelta(seconds=5)}])
             ven = vens.get(txn, "ven-1")
-            return ven and ven.last_seen, None
+            return (ven.last_seen if ven else None), None
 
         self.assertEqual(self.successResultOf(database.run("see", rule)), NOW)
