@@ -1,0 +1,37 @@
+"""A stop takes nothing away from those who wait for an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from oadrvtn.compose import VtnService
+from tests.handlers.house import poll
+from tests.integration.house import House
+from tests.integration.process import until
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_in_work_gets_its_answer(tmp_path: Path) -> None:
+    """The VTN stops while a rule is at work: the VEN still reads the answer, and only then is it down."""
+    house = House(tmp_path)
+    await house.start()
+    service: VtnService = house.service
+    slow: Deferred[None] = Deferred()
+    handle = service.vtn.poll
+    service.vtn.poll = lambda *arguments: slow.addCallback(lambda _: handle(*arguments))  # type: ignore[method-assign]
+    waiting = house.post("OadrPoll", poll("bad"))
+    await until("the poll is in work", lambda: any(c.requests for c in service.site.connections))
+    stopped = service.stopService()
+    await deferLater(reactor, 0.2)
+    assert not stopped.called
+    slow.callback(None)
+    assert (await waiting).message.ven_id == "bad"
+    await stopped
+    for peer in house._peers:
+        peer.socket.close()
+    await until("no connection is left", lambda: not service.site.connections)
