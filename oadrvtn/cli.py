@@ -166,7 +166,8 @@ def init(file: Path) -> None:
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from error
     click.echo(f"{file} is written.  It wants certificates in certs/ beside it: your own, or for trying\n")
-    click.echo(f"  oadrvtn certs init --directory {file.parent / 'certs'}\n  twistd -n oadrvtn --config {file}")
+    click.echo(f"  oadrvtn certs init --directory {file.parent / 'certs'} --name HOST  # as VENs call it")
+    click.echo(f"  twistd -n oadrvtn --config {file}")
 
 
 # --- VENs ---------------------------------------------------------------------------------------------

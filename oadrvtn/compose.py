@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from .console.api import Api
@@ -32,6 +33,10 @@ from .vtn.vtn import Vtn
 
 _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
+log = Logger()
+
+_RELOADED = ("tls", "registration", "vens", "reports")
+"""What of a configuration is taken over without a restart."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
 
@@ -48,7 +53,7 @@ def _resource_class(default: type[ServiceResource], path: str | None) -> type[Se
     try:
         cls = getattr(import_module(module), name)
     except Exception as error:
-        raise ConfigError([f"{place}: {path!r} cannot be imported: {error}"]) from error
+        raise ConfigError([f"{place}: {path!r} cannot be imported: {error} (is its folder on PYTHONPATH?)"]) from error
     if not (isinstance(cls, type) and issubclass(cls, default)):
         raise ConfigError([f"{place}: {path!r} is no subclass of {default.__module__}:{default.__name__}"])
     return cls
@@ -69,14 +74,14 @@ class VtnService(MultiService):
         self.config = config
         self._reactor = reactor
         self._ports: list[Any] = []
-        classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
+        self._classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
         self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor), hook)
         self.chain = Chain(self.vtn)
-        policy = _policy(config, classes)
-        resources = {service: cls(self.vtn, self.chain, policy) for service, cls in classes.items()}
-        self.site = VenSite(tree(config.listen.path_prefix, resources), config.limits, self.vtn.identify, reactor)
+        policy = _policy(config, self._classes)
+        self._resources = {service: cls(self.vtn, self.chain, policy) for service, cls in self._classes.items()}
+        self.site = VenSite(tree(config.listen.path_prefix, self._resources), config.limits, self.vtn.identify, reactor)
         self.site.noisy = False
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
 
@@ -148,20 +153,23 @@ class VtnService(MultiService):
     def reload(self, config: Config) -> Deferred[Any]:
         """Take over certificates, CA files, VENs and wishes of a configuration; open connections stay.
 
-        What else has changed (listeners, database, handlers, limits) needs a restart.  Raises
-        CertificateFileError where the new files cannot be used; then the old ones stay.
+        What else has changed needs a restart, and the log says so.  Raises CertificateFileError where the
+        new files cannot be used; then the old ones stay.
         """
-        before, self.config = (
-            self.config,
-            attrs.evolve(
-                self.config, tls=config.tls, vens=config.vens, reports=config.reports, registration=config.registration
-            ),
-        )
+        before = self.config
+        self.config = attrs.evolve(before, **{name: getattr(config, name) for name in _RELOADED})
+        waiting = [
+            name for name, value in attrs.asdict(config, recurse=False).items() if value != getattr(self.config, name)
+        ]
+        if waiting:
+            log.warn("the configuration of {sections} has changed, which needs a restart", sections=", ".join(waiting))
         try:
             self.tls.reload()
         except Exception:
             self.config = before
             raise
+        for resource in self._resources.values():
+            resource.policy = _policy(self.config, self._classes)
         return self.vtn.reconfigure(self.config)
 
 

@@ -82,7 +82,8 @@ def blocks(text: str, language: str | None = None) -> Iterator[str]:
 def lines(text: str) -> Iterator[list[str]]:
     """The command lines of our programs, and of curl, in the literal blocks of a page, as words."""
     for block in blocks(text):
-        for line in block.splitlines():
+        whole = re.sub(r"('[^']*)\n +", r"\1", block)  # a quoted text may go on in the next line
+        for line in whole.splitlines():
             for command in line.removeprefix("ExecStart=").split(" && "):
                 if re.match(r"[\w./]*\b(oadrvtn|twistd|curl) ", command):
                     yield shlex.split(command)
@@ -263,7 +264,7 @@ class ReferenceTests(SynchronousTestCase):
                     method, body = "POST" if method == "GET" else method, next(rest).encode()
                 else:
                     url = word
-            path = url.removeprefix("http://127.0.0.1:8080")
+            path = url.replace("$API", "/api/v1")
             answer = office.ask(method, path, headers=headers, raw=body)
             self.assertLess(answer.status, 300, (words, answer.body))
 
@@ -283,6 +284,13 @@ class ReferenceTests(SynchronousTestCase):
         told = set(column(page("protocol"), r"(\d{3})  "))
         self.assertTrue(told)
         self.assertEqual(told - known, set())
+
+    def test_the_states_of_the_ledger_are_those_of_the_code(self) -> None:
+        table = page("operating").partition("State            Meaning")[2].partition("*withdrawn*")[0]
+        code = "".join(path.read_text("utf-8") for path in (CHECKOUT / "oadrvtn").glob("[sv]t*/*.py"))
+        for state in (told := column(table, r"``(\w+)`` +")):
+            self.assertIn(f'"{state}"', code)
+        self.assertEqual(len(told), 7)
 
     def test_each_file_and_folder_that_is_named_is_there(self) -> None:
         for text in PAGES.values():

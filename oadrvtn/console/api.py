@@ -162,7 +162,7 @@ def _then(
 
 
 def _view_ven(txn: Txn, ven: Ven, now: datetime) -> dict[str, Any]:
-    return views.ven(txn, ven.ven_id, now)
+    return views.ven(txn, ven.ven_id)
 
 
 def _change_ven(txn: Txn, config: Config, ven_id: str, changes: VenChanges, now: datetime) -> tuple[Ven, Changes]:
@@ -282,7 +282,7 @@ class Api:
     @app.route(f"{_V1}/vens/<id:ven_id>", methods=["GET"])
     async def show_ven(self, request: IRequest, ven_id: str) -> bytes:
         """All about a VEN."""
-        return _answer(request, self._live(await self._read("show ven", views.ven, ven_id, self._vtn.now())))
+        return _answer(request, self._live(await self._read("show ven", views.ven, ven_id)))
 
     @app.route(f"{_V1}/vens/<id:ven_id>", methods=["PATCH"])
     async def change_ven(self, request: IRequest, ven_id: str) -> bytes:
@@ -310,7 +310,7 @@ class Api:
 
     async def _queue(self, request: IRequest, rule: Callable[..., tuple[None, Changes]], ven_id: str) -> bytes:
         self._reader.read(Nothing, _body(request))
-        view = _then(rule, lambda txn, _, now: views.ven(txn, ven_id, now))
+        view = _then(rule, lambda txn, _, now: views.ven(txn, ven_id))
         return _answer(request, await self._vtn.write(rule.__name__, view, ven_id), 202)
 
     @app.route(f"{_V1}/vens/<id:ven_id>/readings", methods=["GET"])

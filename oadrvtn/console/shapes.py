@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any, NewType, TypeVar, get_args, get_origin
 
 import attrs
@@ -19,6 +18,7 @@ from cattrs import Converter, transform_error
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
+from ..model.config import did_you_mean
 from ..model.errors import InvalidData
 from ..model.event import (
     ITEM_BASES,
@@ -268,12 +268,6 @@ def _object(raw: object) -> dict[str, Any]:
     return raw
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A hint in brackets at what may have been meant; empty where nothing is near."""
-    near = get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 # --- reading ------------------------------------------------------------------------------------------
 
 
@@ -430,7 +424,7 @@ def _show_baseline(baseline: EiEventBaseline) -> Any:
 _shown = Converter()
 _shown.register_unstructure_hook(datetime, write_instant)
 _shown.register_unstructure_hook(Duration, str)
-_shown.register_unstructure_hook(Decimal, float)
+_shown.register_unstructure_hook(Decimal, lambda value: show(float(value)))
 _shown.register_unstructure_hook(float, lambda value: value if math.isfinite(value) else None)
 _shown.register_unstructure_hook_func(
     lambda cls: cls == _Value, lambda interval: {"duration": str(interval[0]), "value": interval[1]}

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from ..model.errors import InvalidID
-from ..model.event import EiEvent, ItemBase
+from ..model.event import ItemBase
 from ..model.report import OadrRegisterReport, OadrReport
 from ..model.values import write_instant
 from ..security import fingerprint
@@ -53,7 +53,7 @@ def ven_list(txn: Txn) -> list[dict[str, Any]]:
     return [ven_row(ven) for ven in vens.listed(txn)]
 
 
-def ven(txn: Txn, ven_id: str, now: datetime) -> dict[str, Any]:
+def ven(txn: Txn, ven_id: str) -> dict[str, Any]:
     """All about a VEN, but for its readings.  Raises InvalidID."""
     capability = reports.current_capability(txn, ven_id)
     requests = reports.requests_of(txn, ven_id, ("requested", "accepted", "refused", "done", "cancelled"))
@@ -136,7 +136,7 @@ def event_row(txn: Txn, event: Event, now: datetime) -> dict[str, Any]:
 
     ``answers`` counts the VENs by what they opted, else by how far the event came with them.
     """
-    status, _ = status_at(event, from_xml(EiEvent, event.document), now)
+    status, _ = status_at(event, now)
     answers: Counter[str] = Counter()
     for state, opt_type, count in events.tally(txn, event.event_id):
         answers[state if state == "refused" else opt_type or state] += count

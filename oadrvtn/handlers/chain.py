@@ -189,8 +189,24 @@ class Chain:
         raise refusal
 
     def handle(self, exchange: Exchange) -> Deferred[Message]:
-        """What is the answer?  Asks the resource's method for the message."""
-        return exchange.resource.dispatch(exchange)
+        """What is the answer?  Asks the resource's method for the message.
+
+        A method that never answers does not hold its VEN: that gets 500 in time, what the method does goes on.
+        """
+        answer: Deferred[Message] = Deferred()
+        limit = self.vtn.config.limits.request_timeout
+        too_late = TimeoutError(f"the handler has not answered within {limit:g} s")
+        late = self.vtn.clock.callLater(limit, answer.errback, too_late)
+
+        def answered(result: Message | Failure) -> None:
+            if late.active():
+                late.cancel()
+                answer.callback(result)
+            elif isinstance(result, Failure):
+                log.failure("{who}: a handler failed after its time was over", failure=result, who=exchange.who)
+
+        exchange.resource.dispatch(exchange).addBoth(answered)
+        return answer
 
     # --- the failures ---------------------------------------------------------------------------------
 

@@ -90,22 +90,24 @@ _count = _whole(1, math.inf, "a whole number above zero")
 
 
 def _measure(units: dict[str, int], meaning: str) -> Callable[[object], float]:
-    """A finite number that is not negative, or a text made of one and a unit."""
+    """A number from 0 to ``_MOST``, or a text made of one and a unit."""
     shape = re.compile(rf"([0-9]+(?:\.[0-9]+)?) ?({'|'.join(units)})", re.IGNORECASE)
 
     def read(raw: object) -> float:
-        number = math.nan
+        number: int | float = math.nan
         if isinstance(raw, int | float) and not isinstance(raw, bool):
-            number = float(raw)
+            number = raw
         elif isinstance(raw, str) and (match := shape.fullmatch(raw)):
             number = float(match[1]) * units[match[2].lower()]
-        if not 0 <= number < math.inf:
+        if not 0 <= number <= _MOST:
             raise ValueError(f"{raw!r} is not {meaning}")
-        return number
+        return float(number)
 
     return read
 
 
+_MOST = 10**10
+"""Three centuries of seconds, ten gigabytes: what is more is a slip, and no timer takes it."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"b": 1, "kb": 1024, "mb": 1024**2}
 _duration = _measure(_SECONDS, 'a duration (seconds, or a text such as "10s", "5m", "1h", "1d")')
@@ -119,6 +121,18 @@ def _period(raw: object) -> float:
     return seconds
 
 
+def _whole_seconds(raw: object) -> float:
+    """A duration as VENs are told it: messages carry no fractions of a second."""
+    if (seconds := _duration(raw)) % 1:
+        raise ValueError(f"{raw!r} is not a whole number of seconds")
+    return seconds
+
+
+def _whole_period(raw: object) -> float:
+    _period(raw)
+    return _whole_seconds(raw)
+
+
 def _size(raw: object) -> int:
     if not (size := int(_any_size(raw))):
         raise ValueError(f"{raw!r} is not above zero")
@@ -128,7 +142,7 @@ def _size(raw: object) -> int:
 def _one_of(choices: Sequence[str]) -> Callable[[object], str]:
     def read(raw: object) -> str:
         if raw not in choices:
-            raise ValueError(f"{raw!r} is none of {', '.join(choices)}{_did_you_mean(raw, choices)}")
+            raise ValueError(f"{raw!r} is none of {', '.join(choices)}{did_you_mean(raw, choices)}")
         return str(raw)
 
     return read
@@ -317,7 +331,7 @@ class Registration:
         "on_create_party_registration (handler: the default where one is installed) or let in (open).",
         example="closed",
     )
-    poll_frequency: float = _key(_period, "10s", "How often VENs are asked to poll.")
+    poll_frequency: float = _key(_whole_period, "10s", "How often VENs are asked to poll.")
     offline_after: int = _key(_count, 3, "A VEN is offline once it missed this many of its polls.")
     unregistered_poll: UnregisteredPoll = _key(
         _one_of(get_args(UnregisteredPoll)),
@@ -360,19 +374,15 @@ class WantedReport:
         example="powerReal",
     )
     r_id: str | None = _key(_text, None, "Only the data point of this rID.", example="site_power")
-    granularity: float = _key(_duration, "1m", "The time between two readings; 0 means on change.")
-    report_back_duration: float = _key(
-        _duration, "5m", "The time between two reports; 0 means a single report."
-    )
+    granularity: float = _key(_whole_seconds, "1m", "The time between two readings; 0 means on change.")
+    report_back_duration: float = _key(_whole_seconds, "5m", "The time between two reports; 0 means a single report.")
 
 
 @attrs.frozen(kw_only=True)
 class HandlerClasses:
     """Your subclasses of the handler resources, by service, as ``package.module:Class``."""
 
-    EiRegisterParty: str | None = _key(
-        _class_path, None, "Registration.", example="utility.dr:MyRegistration"
-    )
+    EiRegisterParty: str | None = _key(_class_path, None, "Registration.", example="utility.dr:MyRegistration")
     EiEvent: str | None = _key(_class_path, None, "Events.", example="utility.dr:MyEvents")
     EiReport: str | None = _key(_class_path, None, "Reports and telemetry.", example="utility.dr:MyReports")
     EiOpt: str | None = _key(_class_path, None, "Opt schedules.", example="utility.dr:MyOpts")
@@ -515,7 +525,7 @@ def _mistakes(error: Exception, place: str = "") -> Iterator[str]:
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl)]
         for name in sorted(error.extra_fields):
-            hint = _did_you_mean(name, known) or f" (known here: {', '.join(known)})"
+            hint = did_you_mean(name, known) or f" (known here: {', '.join(known)})"
             yield f"{_below(place, name)}: unknown key{hint}"
     elif isinstance(error, KeyError):
         yield f"{place}: is missing"
@@ -529,7 +539,8 @@ def _below(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def _did_you_mean(name: object, known: Sequence[str]) -> str:
+def did_you_mean(name: object, known: Sequence[str]) -> str:
+    """A hint in brackets at what may have been meant, whatever its case; empty where nothing is near."""
     by_lower_case = {choice.lower(): choice for choice in known}
     near = get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=0.75)
     return f" (did you mean {by_lower_case[near[0]]}?)" if near else ""

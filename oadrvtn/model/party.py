@@ -23,6 +23,11 @@ class EiResponse(Element):
     response_description: str | None = element("ei:responseDescription?", STRING)
     request_id: str = element("pyld:requestID", STRING)
 
+    @classmethod
+    def ok(cls, request_id: str = "") -> EiResponse:
+        """The response that all went well."""
+        return cls(response_code="200", response_description="OK", request_id=request_id)
+
 
 @message("oadr:oadrResponse", service=None)
 class OadrResponse(Message):

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.logger import Logger
 
-from oadrvtn.security import fingerprint
+from . import fingerprint
 
 log = Logger()
 
@@ -121,9 +121,7 @@ class Authority:
 
     def issue_authority(self, name: str) -> Authority:
         """An intermediate authority under this one, which can issue leaves only."""
-        return attrs.evolve(
-            self, credential=_issue(self.credential, self.now(), name, False, _authority_extensions(0))
-        )
+        return attrs.evolve(self, credential=_issue(self.credential, self.now(), name, False, _authority_extensions(0)))
 
     def issue_server(self, names: Sequence[str], *, rsa: bool = False) -> Credential:
         """A VTN's certificate for these DNS names and IP addresses (at least one).
@@ -190,16 +188,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _issue(
-    issuer: Credential | None, now: datetime, name: str, rsa_key: bool, extensions: Extensions
-) -> Credential:
+def _issue(issuer: Credential | None, now: datetime, name: str, rsa_key: bool, extensions: Extensions) -> Credential:
     """A new key with its certificate, signed by ``issuer`` or, for a root, by itself.
 
     EC P-256 or RSA-2048, signed with SHA-256: the least that OpenADR 2.0b accepts.
     """
-    key: PrivateKey = (
-        rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(ec.SECP256R1())
-    )
+    key: PrivateKey = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "oadrvtn demonstration"),
@@ -234,7 +228,7 @@ def _issue(
     return Credential(certificate, key, chain)
 
 
-# The PKI in a directory
+# --- the PKI in a directory ---------------------------------------------------------------------------
 
 
 def init(directory: str | Path, vtn_names: Sequence[str] = ("localhost", "127.0.0.1", "::1")) -> None:
@@ -291,7 +285,7 @@ def _write(directory: Path, credentials: dict[str, Credential]) -> None:
         raise CertificateFileError(error.filename or directory, error.strerror or str(error)) from error
 
 
-# Loading and describing
+# --- loading and describing ---------------------------------------------------------------------------
 
 
 def load_certificates(path: str | Path) -> list[x509.Certificate]:
@@ -301,7 +295,7 @@ def load_certificates(path: str | Path) -> list[x509.Certificate]:
         for certificate in certificates:
             describe(certificate)  # cryptography reads the inner parts late: let it stumble here
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
-        raise CertificateFileError(path, f"holds no readable PEM certificate ({error})") from error
+        raise CertificateFileError(path, "holds no readable PEM certificate") from error
     return certificates
 
 

@@ -20,7 +20,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from oadrvtn.security.certificates import (
+from .certificates import (
     CertificateFileError,
     Credential,
     is_authority,
@@ -249,6 +249,8 @@ def _trust(context: SSL.Context, authorities: Sequence[x509.Certificate]) -> Non
 
 @implementer(IPolicyForHTTPS)
 class _ClientPolicy:
+    """Makes a client's TLS connections, each for the host that it goes to."""
+
     def __init__(
         self, credential: Credential | None, authorities: Sequence[x509.Certificate], options: dict[str, Any]
     ) -> None:

@@ -95,14 +95,15 @@ class Database:
         """
         try:
             if self._path:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._claim(self._path)
             with self._engine.connect() as connection:
                 self._migrate(connection)
                 self._check(connection)
         except (SqlError, sqlite3.Error, OSError) as error:
             self._close()
-            raise DatabaseError(f"{self._path}: {getattr(error, 'orig', None) or error}") from error
+            reason = error.strerror if isinstance(error, OSError) else getattr(error, "orig", None)
+            raise DatabaseError(f"{self._path}: {reason or error}") from error
         except DatabaseError:
             self._close()
             raise
@@ -146,6 +147,7 @@ class Database:
             os.close(lock)
             raise DatabaseError(f"{path}: is in use by another VTN") from None
         self._lock = lock
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings are nobody else's business
 
     def _make_engine(self, begin: str, *more: str) -> Engine:
         engine = create_engine(

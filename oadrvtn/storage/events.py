@@ -18,7 +18,10 @@ DELIVERIES = 2
 
 @attrs.frozen
 class Event:
-    """An event.  It is sent until ``gone_at`` (end, tolerance and recovery); None: open-ended."""
+    """An event.  It is sent until ``gone_at`` (end, tolerance and recovery); None: open-ended.
+
+    ``document`` is its eiEvent, ``source`` who made it, such as "operator".
+    """
 
     event_id: str
     modification_number: int
@@ -36,7 +39,11 @@ class Event:
 
 @attrs.frozen
 class Line:
-    """A line of the ledger: one VEN, one version of one event."""
+    """A line of the ledger: one VEN, one version of one event.
+
+    State: queued, offered, acknowledged (sent often enough where no answer is due), opted, refused,
+    superseded or given_up.  ``wants`` is what is still open: "answer", "delivery" or "nothing".
+    """
 
     ven_id: str
     event_id: str

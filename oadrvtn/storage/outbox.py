@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from .database import Txn
 from .tables import outbox
@@ -18,7 +18,10 @@ OPEN = ("queued", "offered")
 
 @attrs.frozen
 class Entry:
-    """An entry.  ``reference`` is the report request or registration it is about."""
+    """An entry: ``document`` is the message, ``kind`` which one, ``reference`` the report request that it is about.
+
+    State: queued, offered, done, refused, superseded or given_up.
+    """
 
     id: int
     ven_id: str
@@ -109,8 +112,12 @@ def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None 
 
 _OFFERED = (
     update(outbox)
-    .where(outbox.c.id == bindparam("entry"), outbox.c.closed_at.is_(None))  # an IN does not go with executemany
-    .values(state="offered", offers=outbox.c.offers + bindparam("count"), last_offered=bindparam("at"))
+    .where(outbox.c.id == bindparam("entry"))
+    .values(
+        state=case((outbox.c.state == "queued", "offered"), else_=outbox.c.state),  # it may be answered by now
+        offers=outbox.c.offers + bindparam("count"),
+        last_offered=bindparam("at"),
+    )
 )
 
 

@@ -16,7 +16,11 @@ from .tables import Instant, bends, candidates, certificates, microseconds, vens
 
 @attrs.frozen
 class Ven:
-    """A VEN as the database knows it.  ``poll_frequency`` is in seconds, what it was last told."""
+    """A VEN as the database knows it.  ``poll_frequency`` is in seconds, what it was last told.
+
+    ``source`` says who let it in: "config", "operator", or the policy "handler" or "open"; "unlisted" is one
+    that the configuration no longer lists.  ``epoch`` counts its registrations and their ends.
+    """
 
     ven_id: str
     name: str

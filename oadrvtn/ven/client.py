@@ -18,10 +18,10 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11C
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IPolicyForHTTPS
 
-from oadrvtn.model.errors import Unreadable, VtnError
-from oadrvtn.model.event import EiTarget, EventResponse, OadrCreatedEvent, Properties, QualifiedEventID
-from oadrvtn.model.opt import OadrCancelOpt, OadrCreateOpt
-from oadrvtn.model.party import (
+from ..model.errors import Unreadable, VtnError
+from ..model.event import EiTarget, EventResponse, OadrCreatedEvent, Properties, QualifiedEventID
+from ..model.opt import OadrCancelOpt, OadrCreateOpt
+from ..model.party import (
     EiResponse,
     OadrCancelPartyRegistration,
     OadrCreatedPartyRegistration,
@@ -29,10 +29,10 @@ from oadrvtn.model.party import (
     OadrPoll,
     OadrQueryRegistration,
 )
-from oadrvtn.model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
-from oadrvtn.model.schema import Message
-from oadrvtn.model.values import shown
-from oadrvtn.wire import decode, encode
+from ..model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
+from ..model.schema import Message
+from ..model.values import shown
+from ..wire import decode, encode
 
 TIMEOUT = 30.0  # seconds for one exchange, connecting included
 IDLE = 30.0  # seconds that an unused connection is kept: shorter than servers do, or a POST may meet its end
@@ -156,9 +156,10 @@ class VenClient:
         """Close the kept connections; fires when they are closed."""
         return self.pool.closeCachedConnections() if self.pool else succeed(None)
 
-    # --- EiRegisterParty and OadrPoll
+    # --- EiRegisterParty and OadrPoll -----------------------------------------------------------------
 
     def query(self) -> Deferred[Any]:
+        """Ask what the VTN supports."""
         return self.send(OadrQueryRegistration(request_id=new_id()))
 
     def register(self) -> Deferred[Any]:
@@ -183,6 +184,7 @@ class VenClient:
         return answer
 
     def cancel_registration(self) -> Deferred[Any]:
+        """End the registration."""
         return self.send(
             OadrCancelPartyRegistration(
                 request_id=new_id(), registration_id=self.registration_id or "", ven_id=self.ven_id
@@ -190,15 +192,15 @@ class VenClient:
         )
 
     def poll(self) -> Deferred[Any]:
+        """Ask for whatever waits at the VTN."""
         return self.send(OadrPoll(ven_id=self.ven_id or ""))
 
-    # --- EiEvent and EiOpt
+    # --- EiEvent and EiOpt ----------------------------------------------------------------------------
 
     def created_event(self, event_responses: Sequence[EventResponse]) -> Deferred[Any]:
         """Answer events; the requestID that counts stands in each answer, the message's own stays empty."""
-        response = EiResponse(response_code="200", response_description="OK", request_id="")
         return self.send(
-            OadrCreatedEvent(response=response, event_responses=tuple(event_responses), ven_id=self.ven_id or "")
+            OadrCreatedEvent(response=EiResponse.ok(), event_responses=tuple(event_responses), ven_id=self.ven_id or "")
         )
 
     def create_opt(
@@ -228,14 +230,17 @@ class VenClient:
         )
 
     def cancel_opt(self, opt_id: str) -> Deferred[Any]:
+        """Take an opt back."""
         return self.send(OadrCancelOpt(request_id=new_id(), opt_id=opt_id, ven_id=self.ven_id or ""))
 
-    # --- EiReport
+    # --- EiReport -------------------------------------------------------------------------------------
 
     def register_reports(self, reports: Sequence[OadrReport]) -> Deferred[Any]:
+        """Say what can be reported (METADATA), in place of what was said before."""
         return self.send(OadrRegisterReport(request_id=new_id(), reports=tuple(reports), ven_id=self.ven_id))
 
     def update_report(self, *reports: OadrReport) -> Deferred[Any]:
+        """Send data."""
         return self.send(OadrUpdateReport(request_id=new_id(), reports=reports, ven_id=self.ven_id))
 
 

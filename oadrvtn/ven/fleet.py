@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from oadrvtn.model.event import (
+from ..model.event import (
     EiEvent,
     EiTarget,
     EnergyReal,
@@ -28,7 +28,7 @@ from oadrvtn.model.event import (
     PowerReal,
     QualifiedEventID,
 )
-from oadrvtn.model.party import (
+from ..model.party import (
     EiResponse,
     OadrCanceledPartyRegistration,
     OadrCancelPartyRegistration,
@@ -36,7 +36,7 @@ from oadrvtn.model.party import (
     OadrRequestReregistration,
     OadrResponse,
 )
-from oadrvtn.model.report import (
+from ..model.report import (
     OadrCanceledReport,
     OadrCancelReport,
     OadrCreatedReport,
@@ -50,10 +50,10 @@ from oadrvtn.model.report import (
     OadrUpdatedReport,
     OadrUpdateReport,
 )
-from oadrvtn.model.schema import Message
-from oadrvtn.model.values import Duration, shown
-from oadrvtn.ven.client import Refused, VenClient, VenError, accepted, instant
-from oadrvtn.ven.load import FOREVER, HeldEvent, LoadCurve, after
+from ..model.schema import Message
+from ..model.values import Duration, shown
+from .client import Refused, VenClient, VenError, accepted, instant
+from .load import FOREVER, HeldEvent, LoadCurve, after
 
 log = Logger()
 
@@ -91,13 +91,11 @@ def _period(length: Duration, now: datetime) -> timedelta:
     return min(max(SHORTEST, after(now, length) - now), LONGEST)
 
 
-def _verdict(request_id: str = "", problems: Sequence[str] = ()) -> EiResponse:
-    """200, or 452 where an ID is not known."""
-    return EiResponse(
-        response_code="452" if problems else "200",
-        response_description="; ".join(problems) or "OK",
-        request_id=request_id,
-    )
+def _verdict(request_id: str, problems: Sequence[str]) -> EiResponse:
+    """All went well, or 452 with the IDs that are not known."""
+    if problems:
+        return EiResponse(response_code="452", response_description="; ".join(problems), request_id=request_id)
+    return EiResponse.ok(request_id)
 
 
 def opt_in(event: EiEvent) -> str:
@@ -171,7 +169,7 @@ class SimulatedVen(Service):
             load = held.bend(load, moment)
         return load
 
-    # --- one thing after the other
+    # --- one thing after the other --------------------------------------------------------------------
 
     async def _live(self) -> None:
         try:
@@ -220,7 +218,7 @@ class SimulatedVen(Service):
         seconds = (moment - self._now()).total_seconds()
         return self._sleep(seconds) if seconds > 0 else succeed(None)
 
-    # --- registration and poll
+    # --- registration and poll ------------------------------------------------------------------------
 
     async def _register(self) -> None:
         try:
@@ -272,7 +270,7 @@ class SimulatedVen(Service):
     async def _on_cancel_registration(self, message: OadrCancelPartyRegistration) -> None:
         """Say goodbye, and nothing more until startService."""
         answer = OadrCanceledPartyRegistration(
-            response=_verdict(message.request_id),
+            response=EiResponse.ok(message.request_id),
             registration_id=message.registration_id,
             ven_id=self.client.ven_id,
         )
@@ -284,9 +282,9 @@ class SimulatedVen(Service):
 
     async def _on_request_reregistration(self, message: OadrRequestReregistration) -> None:
         self.registered = False
-        await self._say(OadrResponse(response=_verdict(), ven_id=self.client.ven_id), "EiRegisterParty")
+        await self._say(OadrResponse(response=EiResponse.ok(), ven_id=self.client.ven_id), "EiRegisterParty")
 
-    # --- events
+    # --- events ---------------------------------------------------------------------------------------
 
     async def _on_distribute_event(self, message: OadrDistributeEvent) -> None:
         responses = []
@@ -337,10 +335,10 @@ class SimulatedVen(Service):
         )
         return HeldEvent(event, opt_type, delay)
 
-    # --- reports: what the VEN offers, what is requested, what is cancelled
+    # --- reports: what the VEN offers, what is requested, what is cancelled ---------------------------
 
     async def _on_register_report(self, message: OadrRegisterReport) -> None:
-        await self._say(OadrRegisteredReport(response=_verdict(message.request_id), ven_id=self.client.ven_id))
+        await self._say(OadrRegisteredReport(response=EiResponse.ok(message.request_id), ven_id=self.client.ven_id))
 
     async def _offer(self) -> None:
         """Say what can be reported, and serve what the VTN asks for in its answer (rule 301)."""
@@ -425,9 +423,9 @@ class SimulatedVen(Service):
         )
 
     async def _on_update_report(self, message: OadrUpdateReport) -> None:
-        await self._say(OadrUpdatedReport(response=_verdict(message.request_id), ven_id=self.client.ven_id))
+        await self._say(OadrUpdatedReport(response=EiResponse.ok(message.request_id), ven_id=self.client.ven_id))
 
-    # --- reports: the data
+    # --- reports: the data ----------------------------------------------------------------------------
 
     async def _report(self, job: _Job) -> None:
         """Send the report that is due, with all readings up to now that were not sent yet."""

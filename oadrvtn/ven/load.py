@@ -9,8 +9,8 @@ from random import Random
 
 import attrs
 
-from oadrvtn.model.event import EiEvent, EiEventSignal, PayloadFloat, PowerReal
-from oadrvtn.model.values import Duration
+from ..model.event import EiEvent, EiEventSignal, PayloadFloat, PowerReal
+from ..model.values import Duration
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 """The end of what has no end."""

@@ -30,13 +30,13 @@ from ..model.event import (
     SignalPayload,
 )
 from ..model.party import EiResponse, OadrResponse
-from ..model.values import Duration
+from ..model.values import Duration, shown
 from ..storage import events, opts, vens
 from ..storage.database import Txn
 from ..storage.events import Answer, Event, Line
 from ..storage.vens import Ven
 from ..wire.codec import from_xml, to_xml
-from .changes import Changes, generate_id
+from .changes import NOTHING, Changes, generate_id
 
 _NO_TIME = Duration("PT0S")
 _EVERYONE = EiTarget()
@@ -306,7 +306,7 @@ def modify(
     before = attrs.evolve(spec_of(event), modification_reason=None)
     after = attrs.evolve(before, **changes)
     if after == before:
-        return event, Changes()
+        return event, NOTHING
     if "duration" not in changes and "signals" in changes:
         after = attrs.evolve(after, duration=None)
     document = build(after, event_id, event.modification_number + 1, now)
@@ -378,12 +378,12 @@ def _turns(period: Properties) -> list[tuple[datetime, str]]:
     return turns
 
 
-def status_at(event: Event, document: EiEvent, now: datetime) -> tuple[str, datetime]:
+def status_at(event: Event, now: datetime) -> tuple[str, datetime]:
     """The status of an event at a moment, and since when its content is what it is (rule 13)."""
     if event.cancelled:
         return "cancelled", event.modified_at
     status, since = "far", event.modified_at
-    for moment, name in _turns(document.active_period.properties):
+    for moment, name in _turns(_document(event.document).active_period.properties):
         if moment <= now:
             status, since = name, max(moment, event.modified_at)
     return status, since
@@ -403,7 +403,7 @@ def _now_value(signal: EiEventSignal, status: str, dtstart: datetime, now: datet
 def _shown(event: Event, line: Line, now: datetime) -> OadrEvent:
     """An event as one VEN sees it at this moment: of the targets only its own venID."""
     document = _document(event.document)
-    status, since = ("cancelled", event.modified_at) if line.withdrawn else status_at(event, document, now)
+    status, since = ("cancelled", event.modified_at) if line.withdrawn else status_at(event, now)
     target = document.target
     if target.ven_ids:
         target = target.evolve(ven_ids=(line.ven_id,))
@@ -440,11 +440,8 @@ def distribute(
     ``answer_to`` is the requestID of an oadrRequestEvent: only its answer carries an eiResponse.
     """
     shown = sorted((_shown(event, line, now) for event, line in events.applicable(txn, ven_id, now)), key=_order)
-    response = None
-    if answer_to is not None:
-        response = EiResponse(response_code="200", response_description="OK", request_id=answer_to)
     return OadrDistributeEvent(
-        response=response,
+        response=None if answer_to is None else EiResponse.ok(answer_to),
         request_id=answer_to or generate_id("req-"),
         vtn_id=config.vtn_id,
         events=tuple(shown if limit is None else shown[:limit]),
@@ -487,7 +484,7 @@ def _record(txn: Txn, ven_id: str, response: EventResponse, now: datetime) -> No
     event = events.get(txn, event_id)
     line = events.line(txn, ven_id, event_id, number)
     if event is None or (line is None and events.line(txn, ven_id, event_id, event.modification_number) is None):
-        raise InvalidID(f"eventID {event_id!r} was never sent to this VEN")
+        raise InvalidID(f"eventID {shown(event_id)} was never sent to this VEN")
     answer = Answer(
         ven_id=ven_id,
         modification_number=number,

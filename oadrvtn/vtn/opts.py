@@ -7,6 +7,8 @@ from datetime import datetime
 from ..model.config import Config
 from ..model.errors import InvalidData, InvalidID, OutOfSequence
 from ..model.opt import OadrCanceledOpt, OadrCancelOpt, OadrCreatedOpt, OadrCreateOpt
+from ..model.party import EiResponse
+from ..model.values import shown
 from ..storage import events, opts
 from ..storage.database import Txn
 from ..storage.opts import Opt
@@ -14,7 +16,6 @@ from ..storage.vens import Ven
 from ..wire.codec import to_xml
 from .changes import NOTHING, Changes
 from .events import opt_type
-from .registration import ok
 
 
 def create(txn: Txn, config: Config, ven: Ven, message: OadrCreateOpt, now: datetime) -> tuple[OadrCreatedOpt, Changes]:
@@ -28,7 +29,7 @@ def create(txn: Txn, config: Config, ven: Ven, message: OadrCreateOpt, now: date
         raise InvalidData("oadrCreateOpt: holds exactly one of qualifiedEventID and vavailability")
     strangers = [ven_id for ven_id in message.target.ven_ids if ven_id not in ("", ven.ven_id)]
     if strangers:
-        raise InvalidID(f"oadrCreateOpt/eiTarget/venID: {strangers[0]!r} is not this VEN")
+        raise InvalidID(f"oadrCreateOpt/eiTarget/venID: {shown(strangers[0])} is not this VEN")
     limited = message.target.resource_ids or (message.device_class and message.device_class.end_device_assets)
     opt = Opt(
         ven_id=ven.ven_id,
@@ -43,14 +44,14 @@ def create(txn: Txn, config: Config, ven: Ven, message: OadrCreateOpt, now: date
         event = events.get(txn, qualified.event_id)
         line = event and events.line(txn, ven.ven_id, event.event_id, event.modification_number)
         if event is None or line is None:
-            raise InvalidID(f"eventID {qualified.event_id!r} was never sent to this VEN")
+            raise InvalidID(f"eventID {shown(qualified.event_id)} was never sent to this VEN")
         if qualified.modification_number != event.modification_number:
             raise OutOfSequence(f"eventID {event.event_id!r} is at modificationNumber {event.modification_number}")
     before = opts.get(txn, ven.ven_id, message.opt_id)
     opts.put(txn, opt)
     for event_id in {before and before.event_id, opt.event_id} - {None}:
         _apply(txn, ven.ven_id, str(event_id))
-    return OadrCreatedOpt(response=ok(message.request_id), opt_id=message.opt_id), NOTHING
+    return OadrCreatedOpt(response=EiResponse.ok(message.request_id), opt_id=message.opt_id), NOTHING
 
 
 def cancel(
@@ -59,11 +60,11 @@ def cancel(
     """End an opt; an event goes back to what the VEN last said in oadrCreatedEvent."""
     opt = opts.get(txn, ven.ven_id, message.opt_id)
     if opt is None or opt.cancelled_at is not None:
-        raise InvalidID(f"optID {message.opt_id!r} is no opt of this VEN")
+        raise InvalidID(f"optID {shown(message.opt_id)} is no opt of this VEN")
     opts.cancel(txn, ven.ven_id, message.opt_id, now)
     if opt.event_id:
         _apply(txn, ven.ven_id, opt.event_id)
-    return OadrCanceledOpt(response=ok(message.request_id), opt_id=message.opt_id), NOTHING
+    return OadrCanceledOpt(response=EiResponse.ok(message.request_id), opt_id=message.opt_id), NOTHING
 
 
 def _apply(txn: Txn, ven_id: str, event_id: str) -> None:

@@ -14,6 +14,7 @@ import attrs
 from ..model.errors import InvalidID
 from ..model.party import EiResponse
 from ..model.schema import Message
+from ..model.values import shown
 from ..storage import events, outbox
 from ..storage.database import Txn
 from ..storage.vens import Ven
@@ -105,7 +106,7 @@ def settle(
         if len(waiting) == 1 and not references:
             found = waiting
         elif asked and not waiting and not outbox.ever(txn, ven.ven_id, kind):
-            raise InvalidID(f"requestID {asked!r} was never issued to this VEN")
+            raise InvalidID(f"requestID {shown(asked)} was never issued to this VEN")
     done = response.response_code.startswith("2") or response.response_code in good
     outbox.close(
         txn, [entry.id for entry in found], "done" if done else "refused", now,

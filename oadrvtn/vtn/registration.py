@@ -19,7 +19,8 @@ from ..model.party import (
     OadrResponse,
 )
 from ..model.report import OadrRegisterReport
-from ..model.values import Duration
+from ..model.values import Duration, shown
+from ..security import fingerprint
 from ..storage import events, outbox, reports, vens
 from ..storage.database import Txn
 from ..storage.vens import Ven
@@ -31,16 +32,11 @@ PROFILES = (OadrProfile(profile_name="2.0b", transports=("simpleHttp",)),)
 """What this VTN speaks; mandatory in every oadrCreatedPartyRegistration."""
 
 
-def ok(request_id: str) -> EiResponse:
-    """The response that all went well."""
-    return EiResponse(response_code="200", response_description="OK", request_id=request_id)
-
-
 def current(txn: Txn, ven_id: str) -> Ven:
     """The VEN as it is within this transaction."""
     ven = vens.get(txn, ven_id)
     if ven is None:
-        raise InvalidID(f"venID {ven_id!r} is not known")
+        raise InvalidID(f"venID {shown(ven_id)} is not known")
     return ven
 
 
@@ -48,7 +44,7 @@ def _created(config: Config, request_id: str, ven: Ven | None) -> OadrCreatedPar
     # The poll frequency is in every good answer: VENs in the field read it without looking whether it is there.
     known = ven if ven and ven.registered else None
     return OadrCreatedPartyRegistration(
-        response=ok(request_id),
+        response=EiResponse.ok(request_id),
         registration_id=known.registration_id if known else None,
         ven_id=known.ven_id if known else None,
         vtn_id=config.vtn_id,
@@ -142,7 +138,7 @@ def cancel(
     if not ven.registered or message.registration_id != ven.registration_id:
         raise InvalidID("registrationID is not the one that this VEN was given")
     reply = OadrCanceledPartyRegistration(
-        response=ok(message.request_id), registration_id=ven.registration_id, ven_id=ven.ven_id
+        response=EiResponse.ok(message.request_id), registration_id=ven.registration_id, ven_id=ven.ven_id
     )
     return reply, _end(txn, ven, now)
 
@@ -153,7 +149,7 @@ def canceled(
     """The VEN's answer to the VTN's oadrCancelPartyRegistration ends the registration."""
     ven = current(txn, ven.ven_id)
     closed = settle(txn, ven, "cancel_registration", message.response, now)
-    reply = OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id)
+    reply = OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id)
     if any(entry.epoch == ven.epoch for entry in closed) and message.response.response_code.startswith("2"):
         return reply, _end(txn, ven, now)
     return reply, Changes.of(ven.ven_id)
@@ -199,20 +195,21 @@ def admit(
     ``ven_id`` is the one it asks for or was given.  A venID that has certificates already is another VEN's;
     one that the configuration does not list any more comes in again by an operator only.
     """
-    if owner := vens.owner(txn, full[-10:]):
+    short = fingerprint.short(full)
+    if owner := vens.owner(txn, short):
         return current(txn, owner), NOTHING
     ven_id = ven_id or generate_id("ven-")
     present = vens.get(txn, ven_id)
     if present is None:
         vens.add(txn, ven_id, name or ven_id, source, config.registration.poll_frequency, now)
     elif vens.fingerprints(txn, ven_id):
-        raise NotRegistered(f"venID {ven_id!r} belongs to another certificate")
+        raise NotRegistered(f"venID {shown(ven_id)} belongs to another certificate")
     elif present.source == "unlisted":
         if source != "operator":
-            raise NotRegistered(f"venID {ven_id!r} is not let in any more")
+            raise NotRegistered(f"venID {shown(ven_id)} is not let in any more")
         vens.change(txn, ven_id, source=source)
-    vens.add_fingerprint(txn, ven_id, full[-10:], full, now)
-    vens.drop_candidate(txn, full[-10:])
+    vens.add_fingerprint(txn, ven_id, short, full, now)
+    vens.drop_candidate(txn, short)
     return current(txn, ven_id), Changes.of(ven_id)
 
 
@@ -225,10 +222,10 @@ def remember(
 
 
 def approve(
-    txn: Txn, config: Config, fingerprint: bytes, ven_id: str | None, name: str | None, now: datetime
+    txn: Txn, config: Config, known: bytes, ven_id: str | None, name: str | None, now: datetime
 ) -> tuple[Ven, Changes]:
-    """Let in a certificate that waits; under a new venID where none is given."""
-    candidate = vens.drop_candidate(txn, fingerprint[-10:])
+    """Let in the certificate of a fingerprint that waits; under a new venID where none is given."""
+    candidate = vens.drop_candidate(txn, fingerprint.short(known))
     if candidate is None:
         raise InvalidID("no certificate of this fingerprint waits for approval")
     return admit(txn, config, ven_id, name or candidate.ven_name or "", "operator", candidate.full, now)
@@ -241,22 +238,23 @@ def add(
 
     ``fingerprints`` are 10 or 32 bytes each.  Raises NotAllowed for a certificate that is another VEN's.
     """
-    if not 1 <= len({fingerprint[-10:] for fingerprint in fingerprints}) <= 2:
+    shorts = [fingerprint.short(known) for known in fingerprints]
+    if not 1 <= len(set(shorts)) <= 2:
         raise InvalidData("fingerprints: a VEN has one or two certificates")
     if vens.get(txn, ven_id) is None:
         vens.add(txn, ven_id, name, source, config.registration.poll_frequency, now)
     else:
         vens.change(txn, ven_id, name=name, source=source)
-    vens.drop_fingerprints(txn, ven_id, [fingerprint[-10:] for fingerprint in fingerprints])
-    for fingerprint in fingerprints:
-        owner = vens.owner(txn, fingerprint[-10:])
+    vens.drop_fingerprints(txn, ven_id, shorts)
+    for known, short in zip(fingerprints, shorts, strict=True):
+        owner = vens.owner(txn, short)
         if owner not in (None, ven_id):
-            raise NotAllowed(f"fingerprints: {fingerprint[-10:].hex(':').upper()} belongs to VEN {owner!r}")
-        full = fingerprint if len(fingerprint) == 32 else None
+            raise NotAllowed(f"fingerprints: {fingerprint.show(short)} belongs to VEN {owner!r}")
+        full = known if len(known) == fingerprint.FULL else None
         if owner is None:
-            vens.add_fingerprint(txn, ven_id, fingerprint[-10:], full, now)
+            vens.add_fingerprint(txn, ven_id, short, full, now)
         elif full:
-            vens.pin(txn, fingerprint[-10:], full)
+            vens.pin(txn, short, full)
     return current(txn, ven_id), Changes.of(ven_id)
 
 
@@ -284,11 +282,9 @@ def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[s
     for ven_id in gone:
         vens.drop_fingerprints(txn, ven_id, [])
         vens.change(txn, ven_id, source="unlisted")
-    wanted = {
-        known.ven_id: [bytes.fromhex(text.replace(":", "")) for text in known.fingerprints] for known in config.vens
-    }
+    wanted = {known.ven_id: [fingerprint.parse(text) for text in known.fingerprints] for known in config.vens}
     for ven_id, fingerprints in wanted.items():  # all first: two VENs may have swapped their certificates
-        vens.drop_fingerprints(txn, ven_id, [fingerprint[-10:] for fingerprint in fingerprints])
+        vens.drop_fingerprints(txn, ven_id, map(fingerprint.short, fingerprints))
     for known in config.vens:
         add(txn, config, known.ven_id, known.name or known.ven_id, wanted[known.ven_id], "config", now)
     return gone, Changes(vens=frozenset(gone) | listed)

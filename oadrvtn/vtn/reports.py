@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from ..model.config import Config, WantedReport
-from ..model.errors import InvalidData, InvalidID
+from ..model.errors import InvalidData, InvalidID, NotAllowed
 from ..model.event import Interval, OadrGBPayload, OadrReportPayload, PayloadFloat, Properties, SignalPayload
 from ..model.party import EiResponse, OadrResponse
 from ..model.report import (
@@ -29,7 +29,7 @@ from ..model.report import (
     ReportSpecifier,
     SpecifierPayload,
 )
-from ..model.values import Duration
+from ..model.values import Duration, shown
 from ..storage import outbox, reports
 from ..storage.database import Txn
 from ..storage.reports import ReportRequest
@@ -38,9 +38,10 @@ from ..storage.vens import Ven
 from ..wire.codec import to_xml
 from .changes import NOTHING, Changes, generate_id
 from .outbox import put, settle
-from .registration import ok
 
 _OPEN = ("requested", "accepted")
+_MOST_METADATA = 10
+"""So many requests of a VEN for METADATA wait at a time: each is an entry that no other replaces."""
 
 
 # --- what a VEN offers, and what is wanted of it --------------------------------------------------------
@@ -127,7 +128,9 @@ def register_report(
             request_id=request_id, reference=request.report_request_id, offers=1,
         )  # fmt: skip
     reply = OadrRegisteredReport(
-        response=ok(message.request_id), report_requests=tuple(request for _, request in wanted), ven_id=ven.ven_id
+        response=EiResponse.ok(message.request_id),
+        report_requests=tuple(request for _, request in wanted),
+        ven_id=ven.ven_id,
     )
     return reply, Changes.of(ven.ven_id)
 
@@ -138,7 +141,8 @@ def created_report(
     """A VEN accepts what was asked, or refuses it with a code that is kept."""
     response = message.response
     good = response.response_code.startswith("2")
-    entries = settle(txn, ven, "create_report", response, now, message.pending_reports if good else ())
+    pending = frozenset(message.pending_reports if good else ())
+    entries = settle(txn, ven, "create_report", response, now, pending)
     if not (
         good
         or entries
@@ -150,16 +154,12 @@ def created_report(
             txn, [e.id for e in entries], "refused", now, response.response_code, response.response_description
         )
     ids = {entry.reference or "" for entry in entries}
-    if good:
-        asked = reports.requests_of(txn, ven.ven_id, ["requested"])
-        ids.update(
-            request.report_request_id for request in asked if request.report_request_id in message.pending_reports
-        )
+    ids |= pending & {request.report_request_id for request in reports.requests_of(txn, ven.ven_id, ["requested"])}
     reports.change_requests(
         txn, ven.ven_id, ids, ["requested"], state="accepted" if good else "refused", changed_at=now,
         response_code=response.response_code, response_description=response.response_description,
     )  # fmt: skip
-    return OadrResponse(response=ok(response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+    return OadrResponse(response=EiResponse.ok(response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -235,12 +235,12 @@ def update_report(
             found = reports.get_request(txn, ven.ven_id, report.report_request_id)
             requests[report.report_request_id] = found
         if requests[report.report_request_id] is None:
-            raise InvalidID(f"reportRequestID {report.report_request_id!r} was never issued to this VEN")
+            raise InvalidID(f"reportRequestID {shown(report.report_request_id)} was never issued to this VEN")
         try:
             for start, interval, payload in _starts(report):
                 row = _row(ven.ven_id, report.report_request_id, start, interval, payload, arrived)
                 if rows.setdefault(row[:4], row) is not row:
-                    raise InvalidData(f"oadrReport/intervals: two values of rID {row[2]!r} start at {start}")
+                    raise InvalidData(f"oadrReport/intervals: two values of rID {shown(row[2])} start at {start}")
         except OverflowError:
             raise InvalidData("oadrReport/intervals: reach beyond the calendar") from None
     reports.store_readings(txn, list(rows.values()))
@@ -253,7 +253,7 @@ def update_report(
         outbox.close(txn, [entry.id for entry in entries], "done", now)
     if finished:
         reports.change_requests(txn, ven.ven_id, finished, _OPEN, state="done", changed_at=now)
-    reply = OadrUpdatedReport(response=ok(message.request_id), ven_id=ven.ven_id)
+    reply = OadrUpdatedReport(response=EiResponse.ok(message.request_id), ven_id=ven.ven_id)
     return reply, Changes.of(ven.ven_id) if started else NOTHING
 
 
@@ -275,7 +275,7 @@ def registered_report(
             )
             reply = OadrCreatedReport(response=response, ven_id=ven.ven_id)
         return reply, Changes.of(ven.ven_id)
-    return OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
 
 
 def create_report_reply(ven: Ven, request_id: str, requests: tuple[OadrReportRequest, ...]) -> OadrCreatedReport:
@@ -283,9 +283,9 @@ def create_report_reply(ven: Ven, request_id: str, requests: tuple[OadrReportReq
     for request in requests:
         specifier = request.report_specifier.report_specifier_id
         if specifier != "METADATA":
-            raise InvalidID(f"reportSpecifierID {specifier!r} is no report of this VTN")
+            raise InvalidID(f"reportSpecifierID {shown(specifier)} is no report of this VTN")
     pending = tuple(request.report_request_id for request in requests)
-    return OadrCreatedReport(response=ok(request_id), pending_reports=pending, ven_id=ven.ven_id)
+    return OadrCreatedReport(response=EiResponse.ok(request_id), pending_reports=pending, ven_id=ven.ven_id)
 
 
 def create_report(
@@ -293,32 +293,34 @@ def create_report(
 ) -> tuple[OadrCreatedReport, Changes]:
     """A VEN asks for reports of the VTN: its METADATA is sent again (rules 311 and 327), it has no other."""
     reply = create_report_reply(ven, message.request_id, message.report_requests)
-    outbox.close(
-        txn,
-        [entry.id for entry in outbox.referring(txn, ven.ven_id, "register_report", reply.pending_reports)],
-        "superseded",
-        now,
-    )
-    for request in message.report_requests:
+    waiting, wanted = _metadata(txn, ven.ven_id), dict.fromkeys(reply.pending_reports)
+    if len(waiting.keys() | wanted.keys()) > _MOST_METADATA:
+        raise NotAllowed(f"oadrReportRequest: at most {_MOST_METADATA} for METADATA may wait for this VEN's polls")
+    outbox.close(txn, [waiting[reference] for reference in waiting.keys() & wanted.keys()], "superseded", now)
+    for reference in wanted:
         request_id = generate_id("req-")
-        again = OadrRegisterReport(
-            request_id=request_id, ven_id=ven.ven_id, report_request_id=request.report_request_id
-        )
-        put(txn, ven, "register_report", again, now, request_id=request_id, reference=request.report_request_id)
+        again = OadrRegisterReport(request_id=request_id, ven_id=ven.ven_id, report_request_id=reference)
+        put(txn, ven, "register_report", again, now, request_id=request_id, reference=reference)
     return reply, Changes.of(ven.ven_id)
+
+
+def _metadata(txn: Txn, ven_id: str) -> dict[str, int]:
+    """The METADATA that a VEN asked for and does not have yet: reportRequestID -> id of the entry."""
+    entries = [entry for entry in outbox.pending(txn, ven_id) if entry.kind == "register_report"]
+    return {entry.reference: entry.id for entry in entries if entry.reference is not None}
 
 
 def cancel_report(
     txn: Txn, config: Config, ven: Ven, message: OadrCancelReport, now: datetime
 ) -> tuple[OadrCanceledReport, Changes]:
     """A VEN no longer wants METADATA that it asked for and that is still queued."""
-    entries = outbox.referring(txn, ven.ven_id, "register_report", message.report_request_ids)
-    unknown = set(message.report_request_ids) - {entry.reference for entry in entries}
-    if unknown:
-        raise InvalidID(f"reportRequestID {sorted(unknown)[0]!r} is no pending report of this VTN")
-    outbox.close(txn, [entry.id for entry in entries], "superseded", now)
-    pending = tuple(e.reference for e in outbox.pending(txn, ven.ven_id) if e.kind == "register_report" and e.reference)
-    reply = OadrCanceledReport(response=ok(message.request_id), pending_reports=pending, ven_id=ven.ven_id)
+    waiting, unwanted = _metadata(txn, ven.ven_id), set(message.report_request_ids)
+    if unknown := unwanted - waiting.keys():
+        raise InvalidID(f"reportRequestID {shown(min(unknown))} is no pending report of this VTN")
+    outbox.close(txn, [waiting.pop(reference) for reference in unwanted], "superseded", now)
+    reply = OadrCanceledReport(
+        response=EiResponse.ok(message.request_id), pending_reports=tuple(waiting), ven_id=ven.ven_id
+    )
     return reply, Changes.of(ven.ven_id)
 
 
@@ -329,7 +331,7 @@ def updated_report(
     settle(txn, ven, "update_report", message.response, now)
     if message.cancel_report:
         return cancel_report(txn, config, ven, message.cancel_report, now)
-    return OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
 
 
 def canceled_report(
@@ -341,4 +343,4 @@ def canceled_report(
     if response.response_code.startswith("2") or response.response_code == InvalidID.response_code:
         over = {entry.reference or "" for entry in entries} - set(message.pending_reports)
         reports.change_requests(txn, ven.ven_id, over, _OPEN, state="cancelled", changed_at=now)
-    return OadrResponse(response=ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)

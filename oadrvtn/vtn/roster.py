@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import attrs
 
+from ..security import fingerprint
 from ..storage.events import DELIVERIES
 from ..storage.vens import Ven
 from .changes import Changes
@@ -121,10 +122,10 @@ class Roster:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def find(self, full: bytes, matches: Callable[[bytes, bytes], bool]) -> Entry | None:
+    def find(self, full: bytes) -> Entry | None:
         """The entry of a certificate by its whole fingerprint, if it is here."""
-        known = self._by_short.get(full[-10:])
-        if known is None or not matches(known[1], full):
+        known = self._by_short.get(fingerprint.short(full))
+        if known is None or not fingerprint.matches(known[1], full):
             return None
         self._entries.move_to_end(known[0].ven.ven_id)
         return known[0]
@@ -152,8 +153,9 @@ class Roster:
                 self._unmap(entry)
             entry = self._entries[ven.ven_id] = Entry(ven)
         entry.ven = ven
-        self._by_short[full[-10:]] = entry, full
-        entry.shorts.add(full[-10:])
+        short = fingerprint.short(full)
+        self._by_short[short] = entry, full
+        entry.shorts.add(short)
         self._entries.move_to_end(ven.ven_id)
         self.shrink(2)
         return entry

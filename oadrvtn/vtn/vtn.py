@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from ..model.errors import NotRegistered
 from ..model.event import OadrCreatedEvent, OadrDistributeEvent, OadrRequestEvent
 from ..model.opt import OadrCancelOpt, OadrCreateOpt
 from ..model.party import (
+    EiResponse,
     OadrCanceledPartyRegistration,
     OadrCancelPartyRegistration,
     OadrCreatePartyRegistration,
@@ -34,6 +34,7 @@ from ..model.report import (
     OadrUpdateReport,
 )
 from ..model.schema import Message
+from ..security import fingerprint
 from ..storage import events as event_rows
 from ..storage import outbox as outbox_rows
 from ..storage import vens
@@ -100,7 +101,7 @@ def _give_up(txn: Txn, ven_id: str, key: int, now: datetime) -> tuple[None, Chan
 
 
 def _pin(txn: Txn, full: bytes, now: datetime) -> tuple[None, Changes]:
-    vens.pin(txn, full[-10:], full)
+    vens.pin(txn, fingerprint.short(full), full)
     return None, NOTHING
 
 
@@ -184,9 +185,9 @@ class Vtn:
 
         A certificate that was known by the last ten bytes alone is pinned at first contact.
         """
-        if entry := self.roster.find(full, hmac.compare_digest):
+        if entry := self.roster.find(full):
             return succeed(entry)
-        found = self.database.read("identify", vens.by_fingerprint, full[-10:])
+        found = self.database.read("identify", vens.by_fingerprint, fingerprint.short(full))
         return found.addCallback(self._identified, full, self.roster.reading())
 
     def _identified(self, found: tuple[vens.Ven, bytes | None] | None, full: bytes, reading: Reading) -> Any:
@@ -195,7 +196,7 @@ class Vtn:
         ven, pinned = found
         if pinned is None:
             return self.write("pin", _pin, full).addCallback(lambda _: self.identify(full))
-        if not hmac.compare_digest(pinned, full):
+        if not fingerprint.matches(pinned, full):
             return None
         return self.roster.put(ven, full, reading) or self.identify(full)
 
@@ -278,7 +279,7 @@ class Vtn:
             if self._leased_until(entry, item) <= self.clock.seconds() and not entry.delivered(item)
         ]
         if not free:
-            return OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id)
+            return OadrResponse(response=EiResponse.ok(), ven_id=entry.ven.ven_id)
         # What never went out comes first, in its order; then what waited longest: nothing blocks the rest.
         item = min(free, key=lambda item: self._leased_until(entry, item))
         ven_id = entry.ven.ven_id
@@ -335,7 +336,7 @@ class Vtn:
         if self.config.registration.unregistered_poll != "reregister":
             raise NotRegistered("this VEN is not registered")
         if entry.leases.get("reregister", Lease(0)).until > self.clock.seconds():
-            return OadrResponse(response=registration.ok(""), ven_id=entry.ven.ven_id)
+            return OadrResponse(response=EiResponse.ok(), ven_id=entry.ven.ven_id)
         entry.leases["reregister"] = Lease(self.clock.seconds() + LEASE * entry.ven.poll_frequency)
         return OadrRequestReregistration(ven_id=entry.ven.ven_id)
 

@@ -362,6 +362,20 @@ class EventTests(ApiTestCase):
         self.assertEqual(["past", "later"], [e["event_id"] for e in self.good("GET", "/events?all=1")["events"]])
         self.assertEqual(["later"], [e["event_id"] for e in self.good("GET", "/events?all=1&limit=1")["events"]])
 
+    def test_numbers_beyond_all_measure_do_not_break_the_list(self) -> None:
+        grid = {"hertz": "1e500", "voltage": 230, "ac": True}
+        item_base = {"name": "powerReal", "item_units": "W", "power_attributes": grid}
+        signal = {"signal_name": "LOAD_DISPATCH", "signal_type": "setpoint", "item_base": item_base}
+        body = {"market_context": "http://x/", "dtstart": "now"}
+        self.good(
+            "POST", "/events", body | {"signals": [signal | {"intervals": [{"duration": "1m", "value": 1}]}]}, 201
+        )
+        [event] = self.good("GET", "/events")["events"]
+        self.assertIsNone(event["signals"][0]["item_base"]["power_attributes"]["hertz"])
+        self.refused(
+            422, "POST", "/events", body | {"signals": [{"intervals": [{"duration": "1m", "value": 10**400}]}]}
+        )
+
     def test_what_is_shown_of_an_event_makes_the_same_event(self) -> None:
         grid = {"hertz": 50, "voltage": 230, "ac": True}
         signal = {

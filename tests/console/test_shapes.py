@@ -17,7 +17,6 @@ from oadrvtn.console.shapes import (
     NewVen,
     Reader,
     ReadingsQuery,
-    did_you_mean,
     read_duration,
     read_time,
     show,
@@ -313,6 +312,3 @@ class QueryTests(SynchronousTestCase):
             raw = {"ven_id": ven_id, "fingerprints": ["00" * 10]}
             error = self.assertRaises(Mistakes, self.reader.read, NewVen, raw)
             self.assertTrue(error.description.startswith("ven_id: "), error.description)
-
-    def test_nothing_is_suggested_where_nothing_is_near(self) -> None:
-        self.assertEqual("", did_you_mean("zzz", ["priority"]))

@@ -63,6 +63,27 @@ class ReturnTests(SynchronousTestCase):
                 self.assertEqual(got.name(), default.name(), method)
                 self.assertEqual(getattr(got, "response", None), getattr(default, "response", None), method)
 
+    def test_a_method_that_never_answers_does_not_hold_its_ven(self) -> None:
+        """It gets 500 when the time of a request is over; what comes later, a failure too, is for the log alone."""
+        never: Deferred[Any] = Deferred()
+
+        class Stuck(OadrPoll):
+            def on_poll(self, payload: Any, exchange: Exchange) -> Any:
+                return never
+
+        house = House(self, Stuck)
+        house.register()
+        begun = house.begin("OadrPoll", poll())
+        house.clock.advance(29.0)
+        self.assertNoResult(begun)
+        house.clock.advance(2.0)
+        answer = decode(self.successResultOf(begun).answer).message
+        self.assertEqual(code(answer), "500")
+        [failure] = self.flushLoggedErrors(TimeoutError)
+        self.assertIn("30 s", str(failure.value))
+        never.errback(ValueError("too late"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_an_error_of_the_protocol_is_answered_by_its_code(self) -> None:
         for error in (InvalidID("no such thing"), NotRecognized("eh?")):
 

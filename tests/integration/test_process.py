@@ -260,6 +260,20 @@ async def test_sighup_lets_in_who_was_added_to_the_configuration_and_keeps_out_w
     assert asks(vtn, "ven-2")[0] == "200"
 
 
+@pytest_twisted.ensureDeferred
+async def test_sighup_takes_over_the_policy_and_says_what_needs_a_restart(vtn: Vtn) -> None:
+    vtn.issue("stranger", listed=False)
+    await vtn.start()
+    assert vtn.process
+    assert asks(vtn, "stranger")[0] == "463"
+    changed = vtn.config.read_text().replace("registration = {", 'registration = { policy = "open",')
+    vtn.config.write_text("limits = { roster = 50 }\n" + changed)
+    vtn.process.send(SIGHUP)
+    await vtn.process.says("the configuration of limits has changed, which needs a restart")
+    await vtn.process.says("wanted reports were read again")
+    assert asks(vtn, "stranger")[0] == "200"
+
+
 # --- as a daemon ----------------------------------------------------------------------------------------
 
 

@@ -247,6 +247,29 @@ class MistakeTests(SynchronousTestCase):
             [mistake] = mistakes_of(text, tls="")
             self.assertTrue(mistake.startswith(place) and len(mistake) > len(place), mistake)
 
+    def test_what_vens_are_told_is_in_whole_seconds(self) -> None:
+        self.assertEqual(
+            mistakes_of(
+                """
+                [registration]
+                poll_frequency = "1.5s"
+                [[reports]]
+                report_name = "TELEMETRY_USAGE"
+                granularity = 0.1
+                report_back_duration = "1.5m"
+                """
+            ),
+            [
+                "registration.poll_frequency: '1.5s' is not a whole number of seconds",
+                "reports[0].granularity: 0.1 is not a whole number of seconds",
+            ],
+        )
+
+    def test_a_duration_that_no_clock_counts_is_refused(self) -> None:
+        for duration in ("1e300", "inf", "nan", "1" + "0" * 400, '"1000000d"'):
+            [mistake] = mistakes_of(f"[limits]\nidle_timeout = {duration}")
+            self.assertTrue(mistake.startswith("limits.idle_timeout: "), mistake)
+
     def test_two_vens_are_never_the_same(self) -> None:
         self.assertEqual(
             mistakes_of(ven("a", SHORT) + ven("b", "x") + ven("b", "y") + ven("c", WHOLE.lower())),

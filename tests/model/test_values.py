@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -23,7 +25,8 @@ class Types(SynchronousTestCase):
 
     def test_refuse_with_a_short_text_and_at_once(self) -> None:
         for repeated in ("9", "1 ", "-", " ", "x", "P", "\t\n", "0", "a:", "%", "#", "\u0300"):
-            for text in (repeated * 100_000, "1." + repeated * 100_000, "P" + repeated * 100_000 + "D"):
+            long = repeated * 100_000
+            for text in (long, long + "!", "1." + long, "P" + long + "D"):
                 for of in TYPES:
                     start = time.process_time()
                     try:
@@ -32,6 +35,17 @@ class Types(SynchronousTestCase):
                         self.assertLess(len(str(error)), 450)
                         self.assertTrue(str(error).isprintable())
                     self.assertLess(time.process_time() - start, 1, (of.name, text[:9]))
+
+    def test_take_no_more_memory_than_a_few_copies_of_the_text(self) -> None:
+        text = "x" * 1_000_000
+        for of in TYPES:
+            tracemalloc.start()
+            try:
+                with contextlib.suppress(ValueError):
+                    of.read(text)
+                self.assertLess(tracemalloc.get_traced_memory()[1], 16 * len(text), of.name)
+            finally:
+                tracemalloc.stop()
 
     def test_refuse_to_write_what_is_not_theirs(self) -> None:
         for of in TYPES:

@@ -436,7 +436,7 @@ class OpeningTests(SynchronousTestCase):
 
     def test_a_place_where_no_file_can_be_is_a_clear_error(self) -> None:
         self.path.mkdir()
-        self.assertIn("unable to open database file", self.refused())
+        self.assertIn("Is a directory", self.refused())
         (self.path / "file").write_text("")
         self.path = self.path / "file" / "vtn.sqlite"
         self.assertIn(str(self.path), self.refused())

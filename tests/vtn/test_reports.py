@@ -11,7 +11,7 @@ import sqlalchemy.event
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.config import Config, WantedReport
-from oadrvtn.model.errors import InvalidData, InvalidID
+from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed
 from oadrvtn.model.event import (
     Interval,
     LoadControlValue,
@@ -334,6 +334,21 @@ class ProducerTests(SynchronousTestCase):
         for _ in range(5):
             self.create("METADATA")
         self.assertEqual(2, self.ven.poll_names(10).count("oadrRegisterReport"))
+
+    def test_asking_under_ever_new_ids_does_not_fill_it_either(self) -> None:
+        for report_request_id in map(str, range(10)):
+            self.ven.send(
+                OadrCreateReport(request_id="c", report_requests=(self.request("METADATA", report_request_id),))
+            )
+        for ids in (["10"], [str(number) for number in range(20, 40)]):
+            many = tuple(self.request("METADATA", report_request_id) for report_request_id in ids)
+            self.assertRaises(NotAllowed, self.ven.send, OadrCreateReport(request_id="c", report_requests=many))
+        self.assertEqual([(11,)], self.house.sql("SELECT count(*) FROM outbox WHERE state = 'queued'"))
+
+    def test_a_cancel_of_more_than_a_query_can_name_is_answered(self) -> None:
+        ids = tuple(f"none-{number}" for number in range(300_000))
+        cancel = OadrCancelReport(request_id="x", report_request_ids=ids, report_to_follow=False)
+        self.assertRaises(InvalidID, self.ven.send, cancel)
 
     def test_any_other_report_is_unknown(self) -> None:
         self.assertRaises(InvalidID, self.create, "usage")
