@@ -55,7 +55,13 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """One of the two it must be."""
+        """One of the two it must be; and in the foreground twistd's usual pid file is left out.
+
+        It is for daemons.  One that a kill left behind would keep the next start from happening, and one in
+        the folder would keep the demonstration and a VTN from running side by side.
+        """
+        if self.parent and self.parent["nodaemon"] and self.parent["pidfile"] == "twistd.pid":
+            self.parent["pidfile"] = ""
         if bool(self["demo"]) == bool(self["config"]):
             raise usage.UsageError("give either --config FILE or --demo; 'oadrvtn init' writes a configuration")
 

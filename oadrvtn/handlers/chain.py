@@ -161,11 +161,16 @@ class Chain:
         claimed = getattr(message, "ven_id", None)
         if claimed and claimed != entry.ven.ven_id:
             return self.vtn.database.read("claimed", vens.get, claimed).addCallback(self._deny, claimed)
-        if not entry.ven.registered and not isinstance(message, _FREE):
+        if not entry.ven.registered and not isinstance(message, self._free()):
             raise NotRegistered(f"VEN {entry.ven.ven_id!r} is not registered")
         if claimed == "" or (claimed is None and hasattr(message, "ven_id")):
             exchange.message = message.evolve(ven_id=entry.ven.ven_id)
         return exchange
+
+    def _free(self) -> tuple[type[Message], ...]:
+        """What a VEN may send without a registration; where it is asked to register again, it may say that it heard."""
+        asked = self.vtn.config.registration.unregistered_poll == "reregister"
+        return (*_FREE, OadrResponse) if asked else _FREE
 
     def _deny(self, other: vens.Ven | None, claimed: str) -> Exchange:
         if other is None:

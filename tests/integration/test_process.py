@@ -105,6 +105,7 @@ async def test_the_readmes_command_shows_vens_being_served_and_all_survives_a_ki
     event_id = (await demo.says(r"they will opt in to event (\S+),"))[1]
     await demo.says("in another terminal, try:")
     await demo.says("hard as you like")
+    assert not (tmp_path / "twistd.pid").exists(), "which a kill would leave in the way of the next start"
     counts = await status()
     assert (counts["vens_registered"], counts["vens_online"], counts["events"]) == (3, 3, 1)
     await until("three VENs have reported", lambda: len({row[0] for row in rows(database, readings)}) == 3, 60)
