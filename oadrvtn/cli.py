@@ -672,6 +672,8 @@ def readings(
       oadrvtn readings ven-1 --since -1h
       oadrvtn readings ven-1 --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --csv > january.csv
     """
+    if as_csv and as_json:
+        raise click.UsageError("choose one of --csv and --json")
     limit = limit or (10_000 if as_csv or as_json else _SCREENFUL)
     query = {"since": since, "until": until, "r_id": r_id, "limit": limit, "format": "csv" if as_csv else None}
     found = _ask("GET", "vens", ven_id, "readings", query=query)

@@ -316,6 +316,7 @@ class ReadingTests(CliTestCase):
     def test_a_mistake_is_told(self) -> None:
         self.has(self.refused("readings", "ven-1", "--since", "soon"), "since: 'soon' is not a time")
         self.has(self.refused("readings", "nobody"), "'nobody' is not known")
+        self.has(self.refused("readings", "ven-1", "--csv", "--json", code=2), "choose one")
 
 
 class WhichVtnTests(SynchronousTestCase):

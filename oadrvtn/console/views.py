@@ -57,13 +57,12 @@ def ven(txn: Txn, ven_id: str) -> dict[str, Any]:
     """All about a VEN, but for its readings.  Raises InvalidID."""
     capability = reports.current_capability(txn, ven_id)
     requests = reports.requests_of(txn, ven_id, ("requested", "accepted", "refused", "done", "cancelled"))
-    lines = sorted(events.lines_of_ven(txn, ven_id), key=lambda line: line.queued_at, reverse=True)
     return {
         **ven_row(current(txn, ven_id)),
         "fingerprints": [_fingerprint(known) for known in vens.fingerprints(txn, ven_id)],
         "bends": vens.bends_of(txn, ven_id),
         "outbox": [_without_document(entry) for entry in outbox.history(txn, ven_id, _RECENT)],
-        "ledger": [show(line) for line in lines[:_RECENT]],
+        "ledger": [show(line) for line in events.lines_of_ven(txn, ven_id, _RECENT)],
         "capabilities": capability and _capability(capability),
         "report_requests": [_without_document(request) for request in requests],
         "opts": [_without_document(opt) for opt in opts.of_ven(txn, ven_id)],

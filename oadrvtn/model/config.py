@@ -159,7 +159,10 @@ def _path_prefix(raw: object) -> str:
 
 
 def _fingerprint(raw: object) -> str:
-    """A certificate's SHA-256, whole or its last 10 bytes, as ``AA:BB:...``; colons and case are free."""
+    """A certificate's SHA-256, whole or its last 10 bytes, as ``AA:BB:...``; colons and case are free.
+
+    What ``security.fingerprint`` reads, which is on a higher floor.
+    """
     digest = b""
     with suppress(ValueError):
         digest = bytes.fromhex(_string(raw).replace(":", " "))

@@ -15,6 +15,11 @@ from .values import (
 )
 
 
+def says_yes(response_code: str) -> bool:
+    """Whether a response code is a good one: 2xx."""
+    return response_code.startswith("2")
+
+
 @table("ei:eiResponse")
 class EiResponse(Element):
     """How a request went: three digits, a text for people, and the requestID that is answered (may be empty)."""

@@ -175,10 +175,11 @@ def lines_of_event(txn: Txn, event_id: str) -> list[Line]:
     return [Line(*row) for row in txn.execute(query.order_by(ledger.c.ven_id, ledger.c.modification_number))]
 
 
-def lines_of_ven(txn: Txn, ven_id: str) -> list[Line]:
-    """The ledger of a VEN."""
-    query = _LINE.where(ledger.c.ven_id == ven_id).order_by(ledger.c.event_id, ledger.c.modification_number)
-    return [Line(*row) for row in txn.execute(query)]
+def lines_of_ven(txn: Txn, ven_id: str, most: int) -> list[Line]:
+    """The ledger of a VEN, the newest lines first."""
+    query = _LINE.where(ledger.c.ven_id == ven_id)
+    newest = query.order_by(ledger.c.queued_at.desc(), ledger.c.event_id, ledger.c.modification_number)
+    return [Line(*row) for row in txn.execute(newest.limit(most))]
 
 
 def tally(txn: Txn, event_id: str) -> list[tuple[str, str | None, int]]:

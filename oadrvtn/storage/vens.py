@@ -240,8 +240,6 @@ def list_candidates(txn: Txn) -> list[Candidate]:
 
 def drop_candidate(txn: Txn, short: bytes) -> Candidate | None:
     """Take a candidate off the list, by its short fingerprint."""
-    for candidate in list_candidates(txn):
-        if candidate.full.endswith(short):
-            txn.execute(delete(candidates).where(candidates.c.full == candidate.full))
-            return candidate
-    return None
+    its_own = func.substr(candidates.c.full, -len(short)) == short
+    row = txn.execute(delete(candidates).where(its_own).returning(candidates)).first()
+    return Candidate(*row) if row else None

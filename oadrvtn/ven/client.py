@@ -28,6 +28,7 @@ from ..model.party import (
     OadrCreatePartyRegistration,
     OadrPoll,
     OadrQueryRegistration,
+    says_yes,
 )
 from ..model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
 from ..model.schema import Message
@@ -74,7 +75,7 @@ class Refused(VenError):
 def accepted(answer: Message, expected: type[_M]) -> _M:
     """The answer, if it is of the class that is due and says yes; else raises Refused or BadAnswer."""
     response: EiResponse | None = getattr(answer, "response", None)
-    if response and not response.response_code.startswith("2"):
+    if response and not says_yes(response.response_code):
         raise Refused(response)
     if not isinstance(answer, expected):
         raise BadAnswer(f"the answer is {answer.name()}")

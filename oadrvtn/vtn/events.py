@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -29,7 +30,7 @@ from ..model.event import (
     Properties,
     SignalPayload,
 )
-from ..model.party import EiResponse, OadrResponse
+from ..model.party import EiResponse, OadrResponse, says_yes
 from ..model.values import Duration, shown
 from ..storage import events, opts, vens
 from ..storage.database import Txn
@@ -457,12 +458,18 @@ def request(txn: Txn, config: Config, ven: Ven, message: OadrRequestEvent, now: 
 
 
 def created_event(
-    txn: Txn, config: Config, ven: Ven, message: OadrCreatedEvent, now: datetime
+    txn: Txn,
+    config: Config,
+    ven: Ven,
+    message: OadrCreatedEvent,
+    now: datetime,
+    sent: Collection[object] = (),
 ) -> tuple[OadrResponse, Changes]:
     """Record a VEN's answers; each counts for itself, and the first fault gives the code of the reply.
 
     An unknown event is 452, a modification number other than the present one 450 (section 6.12); an
-    opt by oadrCreateOpt outranks what is said here (rule 206).
+    opt by oadrCreateOpt outranks what is said here (rule 206).  ``sent`` holds the keys of what was sent
+    and is not counted in the database yet.
     """
     faults: list[VtnError] = []
     for answer in message.event_responses:
@@ -470,8 +477,8 @@ def created_event(
             _record(txn, ven.ven_id, answer, now)
         except VtnError as fault:
             faults.append(fault)
-    if not message.event_responses and not message.response.response_code.startswith("2"):
-        _refuse_all(txn, ven.ven_id, message.response, now)
+    if not message.event_responses and not says_yes(message.response.response_code):
+        _refuse_all(txn, ven.ven_id, message.response, now, sent)
     code = faults[0].response_code if faults else "200"
     text = "; ".join(fault.description for fault in faults[:5]) or "OK"
     response = EiResponse(response_code=code, response_description=text, request_id=message.response.request_id)
@@ -504,7 +511,7 @@ def _answered(txn: Txn, line: Line, answer: Answer, now: datetime) -> None:
     events.change_line(
         txn,
         line,
-        state="opted" if answer.response_code.startswith("2") else "refused",
+        state="opted" if says_yes(answer.response_code) else "refused",
         wants="nothing",
         answered_at=now,
         response_code=answer.response_code,
@@ -518,16 +525,16 @@ def opt_type(txn: Txn, ven_id: str, event_id: str, answer: Answer | None) -> str
     standing = [opt.opt_type for opt in opts.on_event(txn, ven_id, event_id) if opt.whole_ven]
     if standing:
         return standing[-1]
-    return answer.opt_type if answer and answer.response_code.startswith("2") else None
+    return answer.opt_type if answer and says_yes(answer.response_code) else None
 
 
-def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime) -> None:
+def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime, sent: Collection[object]) -> None:
     """A VEN that refuses a whole oadrDistributeEvent has answered all that was sent and waited for an answer.
 
-    What is not known to have been sent stays open: at worst it is sent, and refused, once more.
+    What is not known to have been sent stays open: at worst, after a kill, it is sent and refused once more.
     """
     for _, line in events.applicable(txn, ven_id, now):
-        if line.wants == "answer" and line.offers:
+        if line.wants == "answer" and (line.offers or line.key in sent):
             events.change_line(
                 txn, line, state="refused", wants="nothing", answered_at=now,
                 response_code=response.response_code, response_description=response.response_description,

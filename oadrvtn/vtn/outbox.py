@@ -12,7 +12,7 @@ from datetime import datetime
 import attrs
 
 from ..model.errors import InvalidID
-from ..model.party import EiResponse
+from ..model.party import EiResponse, says_yes
 from ..model.schema import Message
 from ..model.values import shown
 from ..storage import events, outbox
@@ -96,7 +96,7 @@ def settle(
 
     They are found by requestID or by ``references``; where neither is known (VENs send it empty, as ``0``,
     or an earlier one) it is the only open entry of the kind.  An answer to something closed has no effect.
-    A code counts as good that starts with 2 or is among ``good``.  Raises InvalidID for an ID that was never
+    A code counts as good that says yes or is among ``good``.  Raises InvalidID for an ID that was never
     issued to this VEN, where it was never told anything of the kind either.
     """
     asked = response.request_id
@@ -107,7 +107,7 @@ def settle(
             found = waiting
         elif asked and not waiting and not outbox.ever(txn, ven.ven_id, kind):
             raise InvalidID(f"requestID {shown(asked)} was never issued to this VEN")
-    done = response.response_code.startswith("2") or response.response_code in good
+    done = says_yes(response.response_code) or response.response_code in good
     outbox.close(
         txn, [entry.id for entry in found], "done" if done else "refused", now,
         response.response_code, response.response_description,

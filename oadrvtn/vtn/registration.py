@@ -17,6 +17,7 @@ from ..model.party import (
     OadrQueryRegistration,
     OadrRequestReregistration,
     OadrResponse,
+    says_yes,
 )
 from ..model.report import OadrRegisterReport
 from ..model.values import Duration, shown
@@ -150,7 +151,7 @@ def canceled(
     ven = current(txn, ven.ven_id)
     closed = settle(txn, ven, "cancel_registration", message.response, now)
     reply = OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id)
-    if any(entry.epoch == ven.epoch for entry in closed) and message.response.response_code.startswith("2"):
+    if any(entry.epoch == ven.epoch for entry in closed) and says_yes(message.response.response_code):
         return reply, _end(txn, ven, now)
     return reply, Changes.of(ven.ven_id)
 

@@ -13,7 +13,7 @@ import attrs
 from ..model.config import Config, WantedReport
 from ..model.errors import InvalidData, InvalidID, NotAllowed
 from ..model.event import Interval, OadrGBPayload, OadrReportPayload, PayloadFloat, Properties, SignalPayload
-from ..model.party import EiResponse, OadrResponse
+from ..model.party import EiResponse, OadrResponse, says_yes
 from ..model.report import (
     OadrCanceledReport,
     OadrCancelReport,
@@ -140,7 +140,7 @@ def created_report(
 ) -> tuple[OadrResponse, Changes]:
     """A VEN accepts what was asked, or refuses it with a code that is kept."""
     response = message.response
-    good = response.response_code.startswith("2")
+    good = says_yes(response.response_code)
     pending = frozenset(message.pending_reports if good else ())
     entries = settle(txn, ven, "create_report", response, now, pending)
     if not (
@@ -340,7 +340,7 @@ def canceled_report(
     """A VEN has stopped reports; what it does not list as pending is over, and so is what it does not know (452)."""
     response = message.response
     entries = settle(txn, ven, "cancel_report", response, now, good=(InvalidID.response_code,))
-    if response.response_code.startswith("2") or response.response_code == InvalidID.response_code:
+    if says_yes(response.response_code) or response.response_code == InvalidID.response_code:
         over = {entry.reference or "" for entry in entries} - set(message.pending_reports)
         reports.change_requests(txn, ven.ven_id, over, _OPEN, state="cancelled", changed_at=now)
     return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)

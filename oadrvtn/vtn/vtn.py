@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -212,13 +213,20 @@ class Vtn:
 
     # --- what comes in ------------------------------------------------------------------------------
 
-    def handle(self, entry: Entry | None, message: Message, *more: Any) -> Deferred[Any]:
-        """The answer to a message by its rule; after the commit, where the rule writes."""
+    def handle(self, entry: Entry | None, message: Message, registration_id: str | None = None) -> Deferred[Any]:
+        """The answer to a message by its rule; after the commit, where the rule writes.
+
+        ``registration_id`` is the one under which a user's handler registers the VEN.
+        """
         ven = entry.ven if entry else None
-        rule = _READS.get(type(message))
-        if rule:
-            return self.database.read(message.name(), rule, self.config, ven, message, self.now())
-        return self.write(message.name(), _last_now(_WRITES[type(message)], more), self.config, ven, message)
+        if type(message) in _READS:
+            return self.database.read(message.name(), _READS[type(message)], self.config, ven, message, self.now())
+        rule = _WRITES[type(message)]
+        if registration_id:
+            rule = partial(rule, registration_id=registration_id)
+        if entry and isinstance(message, OadrCreatedEvent):
+            rule = partial(rule, sent=frozenset(entry.sent))
+        return self.write(message.name(), rule, self.config, ven, message)
 
     def request_event(self, entry: Entry, message: OadrRequestEvent, written: Written) -> Deferred[OadrDistributeEvent]:
         """The answer to oadrRequestEvent, counted and leased like any other sending of events."""
@@ -339,7 +347,3 @@ class Vtn:
             return OadrResponse(response=EiResponse.ok(), ven_id=entry.ven.ven_id)
         entry.leases["reregister"] = Lease(self.clock.seconds() + LEASE * entry.ven.poll_frequency)
         return OadrRequestReregistration(ven_id=entry.ven.ven_id)
-
-
-def _last_now(rule: Callable[..., Any], more: tuple[Any, ...]) -> Callable[..., Any]:
-    return (lambda txn, config, ven, message, now: rule(txn, config, ven, message, now, *more)) if more else rule

@@ -150,8 +150,12 @@ def _fixed(text: str) -> SimpleType:
     return SimpleType("fixed", accept, accept)
 
 
+_MOST = 100
+"""So many prefixes a feed may declare, and attributes an element of it have: canonicalising takes their square."""
+_MOST_IN_VALUES = 20
+"""So many of its prefixes may occur in values: each element takes their square."""
 _VALUES = etree.XPath(".//text() | .//@*", smart_strings=False)
-_MOST_PREFIXES = 100
+_IS_BRISTLY = etree.XPath(f"boolean(descendant-or-self::*[count(@*) > {_MOST}])")
 
 
 def _read_feed(node: etree._Element) -> str:
@@ -160,14 +164,22 @@ def _read_feed(node: etree._Element) -> str:
     A prefix may be used inside a value only (``xsi:type="espi:..."``), so one that looks like it counts.
     """
     prefixes = set(node.nsmap) | {prefix for _, (prefix, _) in etree.iterwalk(node, events=("start-ns",))}
-    if len(prefixes) > _MOST_PREFIXES:  # canonicalising takes their square
-        raise Fault(f"declares more than {_MOST_PREFIXES} prefixes")
+    if len(prefixes) > _MOST:
+        raise Fault(f"declares more than {_MOST} prefixes")
+    if _IS_BRISTLY(node):
+        raise Fault(f"holds an element with more than {_MOST} attributes")
     values: Any = _VALUES(node)
     text = "\n".join(values)
     used = [prefix for prefix in prefixes if prefix and f"{prefix}:" in text]
-    return etree.tostring(
-        node, method="c14n", exclusive=True, inclusive_ns_prefixes=["#default", *used], with_tail=False
-    ).decode()
+    if len(used) > _MOST_IN_VALUES:
+        raise Fault(f"uses more than {_MOST_IN_VALUES} prefixes in values")
+    try:
+        canonical = etree.tostring(
+            node, method="c14n", exclusive=True, inclusive_ns_prefixes=["#default", *used], with_tail=False
+        )
+    except etree.C14NError:  # what the parser took: the one thing that Canonical XML excludes
+        raise Fault("has a namespace that is no absolute URI") from None
+    return canonical.decode()
 
 
 def _write_feed(value: str, out: Output) -> None:

@@ -230,6 +230,11 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(["oadrRegisterReport"] * 10 + ["oadrResponse"] * 2, names)
         self.assertEqual([(10,)], self.house.sql("SELECT offers FROM outbox"))
 
+    def test_an_offer_counts_that_was_answered_before_the_counts_were_written(self) -> None:
+        self.ven.take_register_report()
+        self.house.round()
+        self.assertEqual([("done", 1)], self.house.sql("SELECT state, offers FROM outbox"))
+
     def test_a_kill_loses_counts_only(self) -> None:
         self.ven.poll_names(3, every=POLL)
         self.house.round()

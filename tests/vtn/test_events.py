@@ -367,6 +367,12 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(("refused", "454"), (self.line().state, self.line().response_code))
         self.assertEqual("answer", self.house.read(rows.line, "ven-1", "unsent", 0).wants)
 
+    def test_a_refusal_answers_what_was_sent_a_moment_ago(self) -> None:
+        self.house.event(event_id="unsent")
+        self.ven.answer(code="460")
+        self.assertEqual(("refused", "460"), (self.line().state, self.line().response_code))
+        self.assertEqual("answer", self.house.read(rows.line, "ven-1", "unsent", 0).wants)
+
     def test_an_empty_message_says_nothing(self) -> None:
         self.assertEqual("200", self.ven.answer().response.response_code)
         self.assertEqual("answer", self.line().wants)

@@ -114,3 +114,17 @@ class GreenButton(SynchronousTestCase):
         for place in ("<oadr:oadrPayload", "<atom:feed", "<IntervalReading"):
             error = self.assertRaises(Undecodable, decode, data.replace(place, place + prefixes).encode())
             self.assertIn("oadrGBPayload[1]/feed: declares more than 100 prefixes", error.description)
+
+    def test_that_would_take_long_or_cannot_be_canonical(self) -> None:
+        prefixes = [f"p{number}" for number in range(30)]
+        declared = "".join(f' xmlns:{prefix}="urn:p"' for prefix in prefixes)
+        values = ": ".join((*prefixes, ""))
+        for found, told in (
+            ("<e " + " ".join(f'a{number}=""' for number in range(101)) + "/>", "more than 100 attributes"),
+            (f"<e{declared}>{values}</e>", "uses more than 20 prefixes in values"),
+            ('<e xmlns="relative"/>', "has a namespace that is no absolute URI"),
+        ):
+            data = encode(_update(GREEN_BUTTON)).decode().replace("</atom:feed>", f"{found}</atom:feed>")
+            error = self.assertRaises(Undecodable, decode, data.encode())
+            self.assertIn("oadrGBPayload[1]/feed: ", error.description)
+            self.assertIn(told, error.description)
