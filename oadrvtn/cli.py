@@ -335,18 +335,18 @@ def waiting(as_json: bool) -> None:
     found = _ask("GET", "candidates")
     if as_json:
         return _print_json(found)
-    columns = ("Fingerprint", "Subject", "Calls itself", "First seen", "Last seen")
+    columns = ("Fingerprint", "Subject", "Says it is", "Calls itself", "First seen", "Last seen")
     rows = found["candidates"]
     _print_table(
         None,
         columns,
-        ((r["fingerprint"], r["subject"], r["ven_name"], r["first_seen"], r["last_seen"]) for r in rows),
+        ([r[key] for key in ("fingerprint", "subject", "ven_id", "ven_name", "first_seen", "last_seen")] for r in rows),
     )
 
 
 @ven.command("approve")
 @click.argument("known", metavar="FINGERPRINT")
-@click.option("--ven-id", help="The venID it gets; a new one if left out.")
+@click.option("--ven-id", help="The venID it gets; if left out the one that it says it is, else a new one.")
 @click.option("--name", help="A name for people.")
 @_as_json
 def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> None:
@@ -684,12 +684,21 @@ def readings(
         truncated = found["truncated"]
     if as_json:
         _print_json(found)
+    elif not as_csv and not found["readings"]:
+        click.echo("nothing was measured in this time")
     elif not as_csv:
         _print_table(
             None,
-            ("Start", "Data point", "Value", "Seconds", "Quality"),
+            ("Start", "Request", "Data point", "Value", "Seconds", "Quality"),
             (
-                (r["start"], r["r_id"], _reading(r), r["seconds"] and f"{r['seconds']:g}", r["data_quality"])
+                (
+                    r["start"],
+                    r["report_request_id"],
+                    r["r_id"],
+                    _reading(r),
+                    r["seconds"] and f"{r['seconds']:g}",
+                    r["data_quality"],
+                )
                 for r in found["readings"]
             ),
         )

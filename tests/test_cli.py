@@ -145,7 +145,7 @@ class VenTests(CliTestCase):
 
     def test_who_waits_is_listed_and_approved(self) -> None:
         full = certificate("new")
-        remember = self.office.vtn.write("remember", registration.remember, Config(), full, "CN=new", "Shop")
+        remember = self.office.vtn.write("remember", registration.remember, Config(), full, "CN=new", None, "Shop")
         self.successResultOf(remember)
         short = colons(full[-10:])
         self.has(self.good("ven", "waiting"), short, "CN=new", "Shop")

@@ -9,7 +9,6 @@ import hmac
 import json
 import re
 import secrets
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -215,6 +214,11 @@ class Api:
     def _read(self, name: str, view: Callable[..., T], *arguments: Any) -> Deferred[T]:
         return self._vtn.database.read(name, view, *arguments)
 
+    async def _fresh(self, name: str, view: Callable[..., T], *arguments: Any) -> T:
+        """What a view shows once all that is counted is written."""
+        await self._vtn.flush()
+        return await self._read(name, view, *arguments)
+
     # --- the whole
 
     @app.route("/health", methods=["GET"])
@@ -231,12 +235,10 @@ class Api:
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: IRequest) -> bytes:
         """Prometheus' text format."""
-        counts, bends = await self._read("metrics", views.gauges, self._vtn.now())
-        roster = self._vtn.roster
-        gauges = {**counts, "vens_live": len(roster), "start_time_seconds": self._started_at.timestamp()}
-        unwritten = sum((entry.bends for entry in roster.dirty), Counter(bends))
+        counts, bends = await self._fresh("metrics", views.gauges, self._vtn.now())
+        gauges = {**counts, "vens_live": len(self._vtn.roster), "start_time_seconds": self._started_at.timestamp()}
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-        return self._metrics.text(gauges, messages=self._answers, tls_refused=self._refused, bends=unwritten)
+        return self._metrics.text(gauges, messages=self._answers, tls_refused=self._refused, bends=bends)
 
     @app.route(f"{_V1}/status", methods=["GET"])
     async def status(self, request: IRequest) -> bytes:
@@ -248,25 +250,16 @@ class Api:
             "started_at": show(self._started_at),
             "uptime": round((now - self._started_at).total_seconds()),
         }
-        return _answer(request, about | await self._read("status", views.counts, now))
+        return _answer(request, about | await self._fresh("status", views.counts, now))
 
     # --- VENs
-
-    def _live(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A VEN as the database knows it, with what is not written there yet."""
-        if entry := self._vtn.roster.get(row["ven_id"]):
-            if entry.last_seen:
-                row["last_seen"] = show(entry.last_seen)
-            if "bends" in row:
-                row["bends"] = dict(Counter(row["bends"]) + entry.bends)
-        return row
 
     @app.route(f"{_V1}/vens", methods=["GET"])
     async def list_vens(self, request: IRequest) -> bytes:
         """All VENs."""
         self._reader.read(Nothing, _query(request))
-        rows = await self._read("list vens", views.ven_list)
-        return _answer(request, {"vens": [self._live(row) for row in rows]})
+        rows = await self._fresh("list vens", views.ven_list)
+        return _answer(request, {"vens": rows})
 
     @app.route(f"{_V1}/vens", methods=["POST"])
     async def add_ven(self, request: IRequest) -> bytes:
@@ -282,7 +275,7 @@ class Api:
     @app.route(f"{_V1}/vens/<id:ven_id>", methods=["GET"])
     async def show_ven(self, request: IRequest, ven_id: str) -> bytes:
         """All about a VEN."""
-        return _answer(request, self._live(await self._read("show ven", views.ven, ven_id)))
+        return _answer(request, await self._fresh("show ven", views.ven, ven_id))
 
     @app.route(f"{_V1}/vens/<id:ven_id>", methods=["PATCH"])
     async def change_ven(self, request: IRequest, ven_id: str) -> bytes:
@@ -353,7 +346,7 @@ class Api:
     async def list_events(self, request: IRequest) -> bytes:
         """The events that are still sent, or with ?all=1 all."""
         query = self._reader.read(EventsQuery, _query(request))
-        return _answer(request, {"events": await self._read("list events", views.event_list, query, self._vtn.now())})
+        return _answer(request, {"events": await self._fresh("list events", views.event_list, query, self._vtn.now())})
 
     @app.route(f"{_V1}/events", methods=["POST"])
     async def create_event(self, request: IRequest) -> bytes:
@@ -366,7 +359,7 @@ class Api:
     @app.route(f"{_V1}/events/<id:event_id>", methods=["GET"])
     async def show_event(self, request: IRequest, event_id: str) -> bytes:
         """All about an event, with every VEN's answer."""
-        return self._event(request, await self._read("show event", views.event, event_id, self._vtn.now()))
+        return self._event(request, await self._fresh("show event", views.event, event_id, self._vtn.now()))
 
     @app.route(f"{_V1}/events/<id:event_id>", methods=["PATCH"])
     async def modify_event(self, request: IRequest, event_id: str) -> bytes:

@@ -179,7 +179,7 @@ def read_duration(raw: object) -> Duration:
 
 def read_time(raw: object, now: datetime) -> datetime:
     """An instant in UTC: ISO 8601 with a time zone, or relative to this moment; ValueError says what is wrong."""
-    complaint = f'{shown(raw)} is not a time such as "2026-01-31T12:00:00Z", "now" or "+5m"'
+    complaint = f'{shown(raw)} is not a time such as "2026-01-31T12:00:00Z", "now", "+5m" or "-1h"'
     if not isinstance(raw, str):
         raise ValueError(complaint)
     now = now.replace(microsecond=0)

@@ -78,6 +78,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     return {
         **_fingerprint(candidate.full),
         "subject": candidate.subject,
+        "ven_id": candidate.ven_id,
         "ven_name": candidate.ven_name,
         "first_seen": show(candidate.first_seen),
         "last_seen": show(candidate.last_seen),

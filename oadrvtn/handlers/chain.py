@@ -39,6 +39,7 @@ from ..model.report import (
     OadrUpdateReport,
 )
 from ..model.schema import Message
+from ..model.values import shown
 from ..storage import vens
 from ..vtn.registration import PROFILES, remember
 from ..vtn.vtn import Vtn
@@ -174,8 +175,8 @@ class Chain:
 
     def _deny(self, other: vens.Ven | None, claimed: str) -> Exchange:
         if other is None:
-            raise InvalidID(f"venID {claimed!r} is not known")
-        raise NotRegistered(f"venID {claimed!r} does not belong to this certificate")
+            raise InvalidID(f"venID {shown(claimed)} is not known")
+        raise NotRegistered(f"venID {shown(claimed)} does not belong to this certificate")
 
     def _admit_stranger(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
         """A certificate that a configured CA signed, but that is no VEN's: the policy decides."""
@@ -186,9 +187,9 @@ class Chain:
         refusal = NotRegistered(f"the certificate {exchange.fingerprint} is not known")
         if policy == "approve" and wants_in:
             refusal = NotRegistered(f"the certificate {exchange.fingerprint} waits for approval")
-            name = getattr(exchange.message, "ven_name", None)
+            says = (getattr(exchange.message, name, None) for name in ("ven_id", "ven_name"))
             waiting = self.vtn.write(
-                "remember", remember, self.vtn.config, exchange.certificate, exchange.subject(), name
+                "remember", remember, self.vtn.config, exchange.certificate, exchange.subject(), *says
             )
             return waiting.addCallback(lambda _: Failure(refusal))
         raise refusal

@@ -15,6 +15,7 @@ from ..model.party import (
     OadrResponse,
 )
 from ..model.schema import Message
+from ..model.values import shown
 from ..vtn import registration
 from ..vtn.roster import Entry
 from .exchange import Exchange
@@ -64,7 +65,7 @@ class EiRegisterParty(ServiceResource):
         registration.check_offer(message)
         if entry is not None:
             if ven_id not in (None, "", entry.ven.ven_id):
-                raise InvalidID(f"venID {ven_id!r} is not the one that this certificate was given")
+                raise InvalidID(f"venID {shown(ven_id)} is not the one that this certificate was given")
             return self.vtn.handle(entry, message, registration_id)
         source = "open" if self.policy == "open" else "handler"
         admitted: Deferred[Any] = self.vtn.write(

@@ -114,5 +114,4 @@ class ServiceResource(Nowhere):
 
     def on_response(self, payload: OadrResponse, exchange: Exchange) -> Any:
         """A VEN acknowledges something; it gets an oadrResponse too, since some VENs wait for one."""
-        response = EiResponse(response_code="200", response_description="OK", request_id=payload.response.request_id)
-        return OadrResponse(response=response, ven_id=exchange.ven_id)
+        return OadrResponse(response=EiResponse.ok(payload.response.request_id), ven_id=exchange.ven_id)

@@ -57,18 +57,6 @@ class ComplianceError(VtnError):
     response_code = "459"
 
 
-class SignalNotSupported(VtnError):
-    """A signal that the receiver cannot act on."""
-
-    response_code = "460"
-
-
-class ReportNotSupported(VtnError):
-    """A report that cannot be produced.  Not for an unknown reportSpecifierID or rID: InvalidID."""
-
-    response_code = "461"
-
-
 class TargetMismatch(VtnError):
     """A target that does not belong to the VEN which names it."""
 

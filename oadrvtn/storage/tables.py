@@ -105,6 +105,7 @@ candidates = Table(
     metadata,
     Column("full", LargeBinary(32), primary_key=True),
     Column("subject", String, nullable=False),
+    Column("ven_id", String),
     Column("ven_name", String),
     Column("first_seen", Instant, nullable=False),
     Column("last_seen", Instant, nullable=False),

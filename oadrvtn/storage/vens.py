@@ -46,10 +46,11 @@ class Ven:
 
 @attrs.frozen
 class Candidate:
-    """A certificate that asked to be let in."""
+    """A certificate that asked to be let in; ``ven_id`` and ``ven_name`` are what it says of itself."""
 
     full: bytes
     subject: str
+    ven_id: str | None
     ven_name: str | None
     first_seen: datetime
     last_seen: datetime
@@ -216,15 +217,15 @@ def counts(txn: Txn) -> dict[str, int]:
 # --- candidates -------------------------------------------------------------------------------------
 
 
-def remember_candidate(txn: Txn, full: bytes, subject: str, ven_name: str | None, now: datetime, most: int) -> None:
+def remember_candidate(txn: Txn, candidate: Candidate, most: int) -> None:
     """Remember a certificate that asks to be let in; the longest unheard go where there are too many."""
-    statement = upsert(candidates).values(full=full, subject=subject, ven_name=ven_name, first_seen=now, last_seen=now)
+    statement = upsert(candidates).values(**attrs.asdict(candidate))
     txn.execute(
         statement.on_conflict_do_update(
             index_elements=["full"],
             set_={
-                "last_seen": now,
-                "subject": subject,
+                "last_seen": statement.excluded.last_seen,
+                "ven_id": func.coalesce(statement.excluded.ven_id, candidates.c.ven_id),
                 "ven_name": func.coalesce(statement.excluded.ven_name, candidates.c.ven_name),
             },
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from ..storage import events, outbox, vens
+from ..storage import events, vens
 from ..storage.database import Txn
-from .changes import NOTHING, Changes
+from .changes import Changes
 from .vtn import Vtn
 
 INTERVAL = 10.0
 """Seconds between two rounds; a kill loses at most this much of the counts."""
-
-
-def flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
-    """Write when VENs were heard, what was sent to them and how they bent the schema."""
-    vens.flush_seen(txn, rows["seen"])
-    outbox.count_offers(txn, rows["entries"])
-    events.count_offers(txn, rows["events"])
-    vens.count_bends(txn, rows["bends"])
-    return None, NOTHING
 
 
 def sweep(txn: Txn, missed: int, now: datetime) -> tuple[list[tuple[str, str]], Changes]:
@@ -64,23 +54,9 @@ class Duties(Service):
         if self._loop.running:
             self._loop.stop()
         try:
-            await self._flush()
+            await self._vtn.flush()
         except Exception:
             self.log.failure("the last counts could not be written")
-
-    async def _flush(self) -> None:
-        roster, rows, counted = self._vtn.roster, defaultdict[str, list[dict[str, Any]]](list), []
-        for entry in roster.dirty:
-            if entry.sent:
-                counted.append(entry)
-            for kind, found in entry.flushed(self._vtn.now()).items():
-                rows[kind].extend(found)
-        roster.dirty.clear()
-        if any(rows.values()):
-            await self._vtn.database.run("flush", flush, rows)
-        for entry in counted:
-            entry.forget_due()  # which told the counts of before
-        roster.shrink(len(roster))
 
     def round(self) -> Deferred[None]:
         """One round; an error is logged and does not end the rounds."""
@@ -88,7 +64,7 @@ class Duties(Service):
 
     async def _round(self) -> None:
         try:
-            await self._flush()
+            await self._vtn.flush()
             lost = await self._vtn.write("sweep", sweep, self._vtn.config.registration.offline_after)
             for ven_id, event_id in lost:
                 self.log.warn(

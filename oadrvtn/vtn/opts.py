@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..model.config import Config
-from ..model.errors import InvalidData, InvalidID, OutOfSequence
+from ..model.errors import InvalidData, InvalidID, OutOfSequence, TargetMismatch
 from ..model.opt import OadrCanceledOpt, OadrCancelOpt, OadrCreatedOpt, OadrCreateOpt
 from ..model.party import EiResponse
 from ..model.values import shown
@@ -29,7 +29,7 @@ def create(txn: Txn, config: Config, ven: Ven, message: OadrCreateOpt, now: date
         raise InvalidData("oadrCreateOpt: holds exactly one of qualifiedEventID and vavailability")
     strangers = [ven_id for ven_id in message.target.ven_ids if ven_id not in ("", ven.ven_id)]
     if strangers:
-        raise InvalidID(f"oadrCreateOpt/eiTarget/venID: {shown(strangers[0])} is not this VEN")
+        raise TargetMismatch(f"oadrCreateOpt/eiTarget/venID: {shown(strangers[0])} is not this VEN")
     limited = message.target.resource_ids or (message.device_class and message.device_class.end_device_assets)
     opt = Opt(
         ven_id=ven.ven_id,

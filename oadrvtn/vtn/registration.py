@@ -215,21 +215,24 @@ def admit(
 
 
 def remember(
-    txn: Txn, config: Config, full: bytes, subject: str, ven_name: str | None, now: datetime
+    txn: Txn, config: Config, full: bytes, subject: str, ven_id: str | None, ven_name: str | None, now: datetime
 ) -> tuple[None, Changes]:
-    """Keep a certificate on the list of those that wait for approval."""
-    vens.remember_candidate(txn, full, subject, ven_name, now, config.limits.unknown_certificates)
+    """Keep a certificate on the list of those that wait for approval, with what it says of itself."""
+    candidate = vens.Candidate(full, subject, ven_id or None, ven_name, first_seen=now, last_seen=now)
+    vens.remember_candidate(txn, candidate, config.limits.unknown_certificates)
     return None, NOTHING
 
 
 def approve(
     txn: Txn, config: Config, known: bytes, ven_id: str | None, name: str | None, now: datetime
 ) -> tuple[Ven, Changes]:
-    """Let in the certificate of a fingerprint that waits; under a new venID where none is given."""
+    """Let in the certificate of a fingerprint that waits, by default as the VEN that it says it is."""
     candidate = vens.drop_candidate(txn, fingerprint.short(known))
     if candidate is None:
         raise InvalidID("no certificate of this fingerprint waits for approval")
-    return admit(txn, config, ven_id, name or candidate.ven_name or "", "operator", candidate.full, now)
+    return admit(
+        txn, config, ven_id or candidate.ven_id, name or candidate.ven_name or "", "operator", candidate.full, now
+    )
 
 
 def add(

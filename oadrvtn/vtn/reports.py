@@ -40,6 +40,7 @@ from .changes import NOTHING, Changes, generate_id
 from .outbox import put, settle
 
 _OPEN = ("requested", "accepted")
+_UNSTARTED = ("requested", "refused")  # data says more than a refusal before it
 _MOST_METADATA = 10
 """So many requests of a VEN for METADATA wait at a time: each is an entry that no other replaces."""
 
@@ -245,10 +246,10 @@ def update_report(
             raise InvalidData("oadrReport/intervals: reach beyond the calendar") from None
     reports.store_readings(txn, list(rows.values()))
     known = [request for request in requests.values() if request]
-    started = [request.report_request_id for request in known if request.state == "requested"]
+    started = [request.report_request_id for request in known if request.state in _UNSTARTED]
     finished = [request.report_request_id for request in known if request.one_shot and request.state in _OPEN]
     if started:
-        reports.change_requests(txn, ven.ven_id, started, ["requested"], state="accepted", changed_at=now)
+        reports.change_requests(txn, ven.ven_id, started, _UNSTARTED, state="accepted", changed_at=now)
         entries = outbox.referring(txn, ven.ven_id, "create_report", started)
         outbox.close(txn, [entry.id for entry in entries], "done", now)
     if finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -119,6 +120,15 @@ def _start(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]
     return registration.apply_configuration(txn, config, now)
 
 
+def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
+    """Write when VENs were heard, what was sent to them and how they bent the schema."""
+    vens.flush_seen(txn, rows["seen"])
+    outbox_rows.count_offers(txn, rows["entries"])
+    event_rows.count_offers(txn, rows["events"])
+    vens.count_bends(txn, rows["bends"])
+    return None, NOTHING
+
+
 _NEWS = {
     "on_ven_online": "VEN {ven_id!r} is online",
     "on_ven_offline": "VEN {ven_id!r} is offline: it missed its polls",
@@ -210,6 +220,21 @@ class Vtn:
             online = self.write("online", _come_online, entry.ven.ven_id)
             online.addErrback(lambda failure: self.log.failure("could not note that a VEN is online", failure))
             online.addBoth(lambda _: setattr(entry, "coming_online", False))
+
+    async def flush(self) -> None:
+        """Write what is counted: when VENs were heard, what was sent to them, how they bent the schema."""
+        rows, counted = defaultdict[str, list[dict[str, Any]]](list), []
+        for entry in self.roster.dirty:
+            if entry.sent:
+                counted.append(entry)
+            for kind, found in entry.flushed(self.now()).items():
+                rows[kind].extend(found)
+        self.roster.dirty.clear()
+        if any(rows.values()):
+            await self.database.run("flush", _flush, rows)
+        for entry in counted:
+            entry.forget_due()  # which told the counts of before
+        self.roster.shrink(len(self.roster))
 
     # --- what comes in ------------------------------------------------------------------------------
 

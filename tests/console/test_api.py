@@ -281,7 +281,7 @@ class CandidateTests(ApiTestCase):
         super().setUp()
         full = certificate("new")
         self.fingerprint = colons(full[-10:])
-        remember = self.office.vtn.write("remember", registration.remember, self.config, full, "CN=new", "Shop")
+        remember = self.office.vtn.write("remember", registration.remember, self.config, full, "CN=new", None, "Shop")
         self.successResultOf(remember)
 
     def test_who_waits_is_listed(self) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
 from oadrvtn.handlers.report import EiReport
-from oadrvtn.model.config import Config, Registration
+from oadrvtn.model.config import Config, Registration, UnregisteredPoll
 from oadrvtn.model.errors import NotAllowed
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.party import EiResponse, OadrQueryRegistration, OadrResponse
@@ -178,7 +178,8 @@ class IdentityTests(SynchronousTestCase):
 
     def test_who_is_asked_to_register_again_may_say_that_it_heard(self) -> None:
         """With unregistered_poll = "reregister" the oadrResponse to that request is no error."""
-        for setting, expected in (("error", "463"), ("reregister", "200")):
+        settings: tuple[tuple[UnregisteredPoll, str], ...] = (("error", "463"), ("reregister", "200"))
+        for setting, expected in settings:
             house = House(self, config=Config(registration=Registration(unregistered_poll=setting)))
             heard = OadrResponse(response=EiResponse(response_code="200", request_id=""), ven_id="ven-1")
             self.assertEqual(code(house.answer("OadrPoll", heard)), expected)

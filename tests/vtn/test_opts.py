@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.model.errors import InvalidData, InvalidID, OutOfSequence
+from oadrvtn.model.errors import InvalidData, InvalidID, OutOfSequence, TargetMismatch
 from oadrvtn.model.event import EiTarget, Properties, QualifiedEventID
 from oadrvtn.model.opt import OadrCancelOpt, OadrCreateOpt
 from oadrvtn.model.values import Duration
@@ -61,7 +61,7 @@ class OptTests(SynchronousTestCase):
         self.assertEqual([], self.standing())
 
     def test_the_targets_are_the_vens_own(self) -> None:
-        self.assertRaises(InvalidID, self.create, target=EiTarget(ven_ids=("ven-2",)))
+        self.assertRaises(TargetMismatch, self.create, target=EiTarget(ven_ids=("ven-2",)))
         self.create(target=EiTarget(ven_ids=("ven-1",)))
 
     def test_an_opt_on_an_event_outranks_what_is_answered(self) -> None:

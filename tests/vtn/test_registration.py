@@ -173,8 +173,8 @@ class PolicyTests(SynchronousTestCase):
     def admit(self, ven_id: str | None, name: str, source: str = "open") -> vens.Ven:
         return self.house.write(registration.admit, self.house.config, ven_id, "", source, print_of(name))
 
-    def remember(self, name: str, ven_name: str | None = None) -> None:
-        self.house.write(registration.remember, self.house.config, print_of(name), f"CN={name}", ven_name)
+    def remember(self, name: str, ven_name: str | None = None, ven_id: str | None = None) -> None:
+        self.house.write(registration.remember, self.house.config, print_of(name), f"CN={name}", ven_id, ven_name)
 
     def approve(self, name: str, ven_id: str | None = None) -> vens.Ven:
         return self.house.write(registration.approve, self.house.config, print_of(name), ven_id, None)
@@ -208,6 +208,12 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(("Cold store", "operator"), (ven.name, ven.source))
         self.assertEqual([], self.house.read(vens.list_candidates))
         self.assertRaises(InvalidID, self.approve, "a")
+
+    def test_an_approved_certificate_is_the_ven_that_it_says_it_is_unless_told_otherwise(self) -> None:
+        self.remember("a", ven_id="site-1")
+        self.remember("b", ven_id="site-2")
+        self.assertEqual("site-1", self.approve("a").ven_id)
+        self.assertEqual("other", self.approve("b", "other").ven_id)
 
     def test_an_approval_under_the_ven_id_of_another_is_refused_and_it_goes_on_waiting(self) -> None:
         self.admit("ven-1", "a")

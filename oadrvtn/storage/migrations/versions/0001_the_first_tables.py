@@ -14,6 +14,7 @@ def upgrade() -> None:
         "candidates",
         sa.Column("full", sa.LargeBinary(length=32), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("ven_id", sa.String(), nullable=True),
         sa.Column("ven_name", sa.String(), nullable=True),
         sa.Column("first_seen", Instant(), nullable=False),
         sa.Column("last_seen", Instant(), nullable=False),
