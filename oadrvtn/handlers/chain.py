@@ -219,13 +219,15 @@ class Chain:
     def _refused(self, failure: Failure, exchange: Exchange) -> Message | None:
         """The one table of what is answered when a step failed."""
         error = failure.value
-        if isinstance(error, Unreadable) and exchange.element is None and exchange.message is None:
+        unreadable = isinstance(error, Unreadable)
+        if unreadable and exchange.element is None and exchange.message is None:
             exchange.status, exchange.content_type = 400, b"text/plain; charset=utf-8"
             exchange.answer = f"{error}\n".encode()
             self.answers["unreadable", "HTTP 400"] += 1
             log.info("{who} at {peer}: {error}", who=exchange.who, peer=exchange.peer, error=str(error))
             return None
-        return self._normal(error if isinstance(error, VtnError) else self._incident(failure, exchange), exchange)
+        ours = unreadable or not isinstance(error, VtnError)  # a handler may read documents of its own
+        return self._normal(self._incident(failure, exchange) if ours else error, exchange)
 
     def _normal(self, error: VtnError, exchange: Exchange) -> Message:
         """What normally answers the message, with the error's code."""

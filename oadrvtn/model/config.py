@@ -483,7 +483,7 @@ def parse(text: str, base: Path) -> Config:
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib's own, or Python's for a number of thousands of digits
         raise ConfigError([_syntax(str(error), text)]) from None
     mistakes = list(_contradictions(raw))
     try:
@@ -508,7 +508,7 @@ def _syntax(message: str, text: str) -> str:
     what, _, place = message.removesuffix(")").rpartition(" (at ")
     if place == "end of document":
         place = f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"
-    return f"{place}: {what}"
+    return f"{place}: {what}" if what else place
 
 
 def _mistakes(error: Exception, place: str = "") -> Iterator[str]:

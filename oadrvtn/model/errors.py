@@ -75,8 +75,10 @@ class DeploymentError(VtnError):
     response_code = "469"
 
 
-class Unreadable(Exception):
+class Unreadable(VtnError):
     """Bytes that are no document we parse: not well-formed, a doctype, another encoding than UTF-8.
 
-    The peer gets HTTP 400 with this text: there is no message that an application error could answer.
+    Over HTTP the peer gets 400 with this text: there is no message that an application error could answer.
     """
+
+    response_code = "453"

@@ -18,7 +18,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11C
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IPolicyForHTTPS
 
-from ..model.errors import Unreadable, VtnError
+from ..model.errors import VtnError
 from ..model.event import EiTarget, EventResponse, OadrCreatedEvent, Properties, QualifiedEventID
 from ..model.opt import OadrCancelOpt, OadrCreateOpt
 from ..model.party import (
@@ -150,7 +150,7 @@ class VenClient:
             raise HttpError(response.code, data)
         try:
             return decode(data, allowed=()).message
-        except (VtnError, Unreadable) as error:
+        except VtnError as error:
             raise BadAnswer(f"{error}: {shown(data.decode('utf-8', 'replace'), 200)}") from error
 
     def close(self) -> Deferred[None]:

@@ -239,6 +239,10 @@ class MistakeTests(SynchronousTestCase):
             "tls.ca: is missing: the files of the authorities of the VENs",
         )
 
+    def test_a_number_of_thousands_of_digits_is_told_too(self) -> None:
+        error = self.assertRaises(ConfigError, parse, f"vtn_id = {'9' * 5000}", Path("/"))
+        self.assertIn("5000 digits", error.mistakes[0])
+
     def test_toml_that_cannot_be_parsed_is_told_with_line_and_column(self) -> None:
         for text, place in (
             ("a = 1\nb = = 2", "line 2, column 5: "),

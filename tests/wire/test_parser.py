@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.model.errors import Unreadable
+from oadrvtn.model.errors import Unreadable, VtnError
 from oadrvtn.model.party import OadrPoll
 from oadrvtn.wire import decode, encode
 
@@ -19,6 +19,9 @@ _BOMB = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in
 
 class Unreadables(SynchronousTestCase):
     """Each is refused at once, by a short text of one line."""
+
+    def test_they_are_of_the_one_family_of_errors(self) -> None:
+        self.assertRaises(VtnError, decode, b"garbage")
 
     def _refused(self, data: bytes) -> str:
         start = time.perf_counter()
