@@ -13,6 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,16 +157,19 @@ class Database:
             connect_args={"check_same_thread": False, "timeout": 10},
         )
 
+        pragmas = ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON", *more)
+
         @event.listens_for(engine, "connect")
         def connected(connection: sqlite3.Connection, record: object) -> None:
             connection.isolation_level = None  # BEGIN is ours: pysqlite's own would come too late for reads
-            for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON", *more):
+            for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
         def began(connection: Connection) -> None:
             connection.exec_driver_sql(f"BEGIN {begin}")
 
+        weakref.finalize(self, engine.dispose)  # one that is dropped without a stop closes its connections, too
         return engine
 
     def _migrate(self, connection: Connection) -> None:
