@@ -206,6 +206,9 @@ def list_vens(as_json: bool) -> None:
     )
 
 
+_MOST_POINTS = 50
+
+
 @ven.command("show")
 @click.argument("ven_id")
 @_as_json
@@ -237,7 +240,9 @@ def _show_ven(found: dict[str, Any], as_json: bool) -> None:
         for report in (found["capabilities"] or {"reports": []})["reports"]
         for point in report["data_points"]
     ]
-    _print_table("What it can report", ("Report", "Data point", "Type", "Reading", "Unit"), points)
+    _print_table("What it can report", ("Report", "Data point", "Type", "Reading", "Unit"), points[:_MOST_POINTS])
+    if len(points) > _MOST_POINTS:
+        click.echo(f" ... and {len(points) - _MOST_POINTS} more: --json has them all")
     _print_table(
         "What it was asked to report",
         ("Request", "Report", "State", "Since", "Code"),

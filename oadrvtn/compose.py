@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -25,7 +26,8 @@ from .handlers.register_party import EiRegisterParty
 from .handlers.report import EiReport
 from .handlers.resource import ServiceResource
 from .model.config import Config, ConfigError
-from .security.tls import ServerTls, TlsServer
+from .security.certificates import CertificateFileError, Credential
+from .security.tls import ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
 from .vtn.duties import Duties
@@ -66,18 +68,39 @@ def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
     return config.registration.policy or ("handler" if own else "closed")
 
 
+def _mistakes(config: Config) -> Iterator[str]:
+    """What is wrong with the classes and files that a configuration names, all of it."""
+    for cls in _RESOURCES:
+        try:
+            _resource_class(cls, getattr(config.handlers, cls.service))
+        except ConfigError as error:
+            yield from error.mistakes
+    reads: list[tuple[str, Callable[[], Any]]] = [
+        (f"tls.certificates[{number}]", partial(Credential.load, pair.certificate, pair.key))
+        for number, pair in enumerate(config.tls.certificates)
+    ]
+    reads += [(f"tls.ca[{number}]", partial(load_authorities, path)) for number, path in enumerate(config.tls.ca)]
+    for place, read in reads:
+        try:
+            read()
+        except CertificateFileError as error:
+            yield f"{place}: {error}"
+
+
 class VtnService(MultiService):
     """A whole VTN as a service: listeners, rules, duties, database, API."""
 
-    def __init__(self, config: Config, reactor: Any, hook: Callable[..., None] = lambda name, *arguments: None) -> None:
+    def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
+        if mistakes := list(_mistakes(config)):
+            raise ConfigError(mistakes)
         self.config = config
         self._reactor = reactor
         self._ports: list[Any] = []
         self._classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
-        self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor), hook)
+        self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))
         self.chain = Chain(self.vtn)
         policy = _policy(config, self._classes)
         self._resources = {service: cls(self.vtn, self.chain, policy) for service, cls in self._classes.items()}
@@ -173,10 +196,9 @@ class VtnService(MultiService):
         return self.vtn.reconfigure(self.config)
 
 
-def build(config: Config, reactor: Any, hook: Callable[..., None] = lambda name, *arguments: None) -> VtnService:
+def build(config: Config, reactor: Any) -> VtnService:
     """A VTN by its configuration, as a service that has not started yet.
 
-    ``hook(name, *arguments)`` is told of VENs that come and go.  Raises ConfigError for handlers that
-    cannot be used and CertificateFileError for certificate files.
+    Raises ConfigError, with every mistake, for handlers and certificate files that cannot be used.
     """
-    return VtnService(config, reactor, hook)
+    return VtnService(config, reactor)

@@ -17,7 +17,6 @@ from ..model.party import (
 from ..model.schema import Message
 from ..model.values import shown
 from ..vtn import registration
-from ..vtn.roster import Entry
 from .exchange import Exchange
 from .resource import ServiceResource
 
@@ -68,21 +67,16 @@ class EiRegisterParty(ServiceResource):
                 raise InvalidID(f"venID {shown(ven_id)} is not the one that this certificate was given")
             return self.vtn.handle(entry, message, registration_id)
         source = "open" if self.policy == "open" else "handler"
-        admitted: Deferred[Any] = self.vtn.write(
-            "admit",
-            registration.admit,
+        return self.vtn.write(
+            "enroll",
+            registration.enroll,
             self.vtn.config,
-            ven_id,
-            message.ven_name or "",
-            source,
             exchange.certificate,
+            ven_id,
+            source,
+            message,
+            registration_id,
         )
-        admitted.addCallback(lambda ven: self.vtn.identify(exchange.certificate))
-        return admitted.addCallback(self._admitted, exchange, registration_id)
-
-    def _admitted(self, entry: Entry, exchange: Exchange, registration_id: str | None) -> Deferred[Any]:
-        exchange.entry = entry
-        return self.vtn.handle(entry, exchange.message.evolve(ven_id=entry.ven.ven_id), registration_id)
 
     def on_cancel_party_registration(self, payload: OadrCancelPartyRegistration, exchange: Exchange) -> Any:
         """A VEN ends its registration."""

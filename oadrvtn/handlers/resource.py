@@ -27,8 +27,8 @@ class Nowhere(Resource):
     """A path where nothing is, and the way to what is below it."""
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Nothing that was not put there."""
-        return Nowhere()
+        """Nothing that was not put there; a slash too many, as base URLs bring along, leads nowhere else."""
+        return Nowhere() if path else self
 
     def render(self, request: Request) -> Any:
         """404."""

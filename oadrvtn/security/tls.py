@@ -72,12 +72,13 @@ class ServerTls:
         """Read pairs of (certificate file, key file) and the CA files.  Raises CertificateFileError."""
         return cls(
             tuple(Credential.load(*pair) for pair in certificates),
-            tuple(certificate for path in authorities for certificate in _load_authorities(path)),
+            tuple(certificate for path in authorities for certificate in load_authorities(path)),
             allow_aes128_sha256,
         )
 
 
-def _load_authorities(path: str | Path) -> list[x509.Certificate]:
+def load_authorities(path: str | Path) -> list[x509.Certificate]:
+    """The CA certificates of a file.  Raises CertificateFileError."""
     certificates = load_certificates(path)
     for certificate in certificates:
         if not is_authority(certificate):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, case, func, insert, or_, select, update
 
 from .database import Txn
 from .tables import answers, events, ledger, vens
@@ -215,7 +215,7 @@ def show_again(txn: Txn, ven_id: str, now: datetime) -> None:
     """Make a VEN that registers anew be shown its events again; what it opted stays."""
     txn.execute(
         update(ledger)
-        .where(ledger.c.ven_id == ven_id, ledger.c.wants == "nothing")
+        .where(ledger.c.ven_id == ven_id, ledger.c.wants != "answer")
         .where(
             select(events.c.event_id)
             .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False), _HERE)
@@ -226,7 +226,10 @@ def show_again(txn: Txn, ven_id: str, now: datetime) -> None:
     )
 
 
-_DELIVERED = and_(ledger.c.wants == "delivery", ledger.c.deliveries + bindparam("clean") >= DELIVERIES)
+# A delivery of an earlier epoch has reached a VEN that has forgotten it since.
+_EPOCH = select(vens.c.epoch).where(vens.c.ven_id == bindparam("ven")).scalar_subquery()
+_CLEAN = case((bindparam("epoch") == _EPOCH, bindparam("clean", type_=Integer)), else_=0)
+_DELIVERED = and_(ledger.c.wants == "delivery", ledger.c.deliveries + _CLEAN >= DELIVERIES)
 _OFFERED = (
     update(ledger)
     .where(
@@ -238,7 +241,7 @@ _OFFERED = (
         offers=ledger.c.offers + bindparam("count"),
         first_offered=func.coalesce(ledger.c.first_offered, bindparam("at")),
         last_offered=bindparam("at"),
-        deliveries=ledger.c.deliveries + bindparam("clean"),
+        deliveries=ledger.c.deliveries + _CLEAN,
         wants=case((_DELIVERED, "nothing"), else_=ledger.c.wants),
         state=case(
             (and_(_DELIVERED, or_(ledger.c.state == "queued", ledger.c.state == "offered")), "acknowledged"),
@@ -250,7 +253,7 @@ _OFFERED = (
 
 
 def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
-    """Add what was sent: ``{"ven", "event", "modification", "count", "clean", "at"}`` each.
+    """Add what was sent: ``{"ven", "epoch", "event", "modification", "count", "clean", "at"}`` each.
 
     ``clean`` counts the deliveries: sendings a lease apart whose response was written whole.
     """

@@ -123,11 +123,14 @@ def supersede_requests(txn: Txn, ven_id: str, now: datetime) -> None:
 # --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
 
 _COLUMNS = [field.name for field in attrs.fields(Reading)]
+# A report that a VEN repeats, because the answer was lost, does not push out what it had replaced.
+_SAME = "readings.value IS excluded.value AND readings.payload IS excluded.payload"
 _INSERT = f"""
 INSERT INTO readings ({", ".join(_COLUMNS[:11])}) VALUES ({", ".join("?" * 11)})
 ON CONFLICT (ven_id, report_request_id, r_id, start) DO UPDATE SET
-  previous_value = readings.value, previous_payload = readings.payload,
-  previous_received_at = readings.received_at,
+  previous_value = CASE WHEN {_SAME} THEN readings.previous_value ELSE readings.value END,
+  previous_payload = CASE WHEN {_SAME} THEN readings.previous_payload ELSE readings.payload END,
+  previous_received_at = CASE WHEN {_SAME} THEN readings.previous_received_at ELSE readings.received_at END,
   seconds = excluded.seconds, value = excluded.value, payload = excluded.payload,
   data_quality = excluded.data_quality, confidence = excluded.confidence, accuracy = excluded.accuracy,
   received_at = excluded.received_at

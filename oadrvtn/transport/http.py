@@ -240,7 +240,7 @@ class VenSite(server.Site):
 
     def body_limit(self, path: bytes) -> int:
         """How many bytes a VEN may send to this path."""
-        service = path.rpartition(b"/")[2].decode("latin-1")
+        service = path.rstrip(b"/").rpartition(b"/")[2].decode("latin-1")
         found: int = self._body_limits.get(service, self.limits.body.unknown)
         return found
 

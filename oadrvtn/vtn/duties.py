@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from ..storage import events, vens
 from ..storage.database import Txn
-from .changes import Changes
+from .changes import NOTHING, Changes
 from .vtn import Vtn
 
 INTERVAL = 10.0
@@ -32,6 +32,12 @@ def sweep(txn: Txn, missed: int, now: datetime) -> tuple[list[tuple[str, str]], 
     return lost, Changes(changed, hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
 
 
+def wake(txn: Txn, now: datetime) -> tuple[None, Changes]:
+    """Count all VENs that are online as just seen."""
+    vens.touch_all(txn, now)
+    return None, NOTHING
+
+
 class Duties(Service):
     """Runs the rounds while it is running, and a last flush when it stops."""
 
@@ -42,6 +48,7 @@ class Duties(Service):
         self._loop = LoopingCall(self.round)
         self._loop.clock = clock
         self._done: Deferred[Any] | None = None
+        self._last = clock.seconds()
 
     def startService(self) -> None:
         """Begin the rounds."""
@@ -65,6 +72,10 @@ class Duties(Service):
     async def _round(self) -> None:
         try:
             await self._vtn.flush()
+            paused = self._vtn.clock.seconds() - self._last > 2 * INTERVAL
+            self._last = self._vtn.clock.seconds()
+            if paused:  # a process that stood still heard nobody: that is not the VENs' silence
+                await self._vtn.write("wake", wake)
             lost = await self._vtn.write("sweep", sweep, self._vtn.config.registration.offline_after)
             for ven_id, event_id in lost:
                 self.log.warn(

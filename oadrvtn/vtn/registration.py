@@ -214,6 +214,21 @@ def admit(
     return current(txn, ven_id), Changes.of(ven_id)
 
 
+def enroll(
+    txn: Txn,
+    config: Config,
+    certificate: bytes,
+    ven_id: str | None,
+    source: str,
+    message: OadrCreatePartyRegistration,
+    registration_id: str | None,
+    now: datetime,
+) -> tuple[OadrCreatedPartyRegistration, Changes]:
+    """Admit a certificate and register its VEN, both or neither."""
+    ven, _ = admit(txn, config, ven_id, message.ven_name or "", source, certificate, now)
+    return create(txn, config, ven, message.evolve(ven_id=ven.ven_id), now, registration_id)
+
+
 def remember(
     txn: Txn, config: Config, full: bytes, subject: str, ven_id: str | None, ven_name: str | None, now: datetime
 ) -> tuple[None, Changes]:

@@ -90,7 +90,7 @@ class Entry:
             if isinstance(key, int):
                 rows["entries"].append({"entry": key, "count": sent.count, "at": sent.at})
             else:
-                row = {"ven": ven_id, "event": key[0], "modification": key[1], "at": sent.at}
+                row = {"ven": ven_id, "epoch": self.ven.epoch, "event": key[0], "modification": key[1], "at": sent.at}
                 rows["events"].append({**row, "count": sent.count, "clean": sent.clean})
         rows["bends"] = [{"ven": ven_id, "name": name, "n": n, "at": now} for name, n in self.bends.items()]
         self.last_seen = None

@@ -76,12 +76,12 @@ def _stranger(tag: str, known: Iterable[str]) -> str:
 
 def _read_attributes(node: etree._Element, known: Attributes) -> dict[str, Any]:
     values = {}
-    attributes: Any = node.items()
-    for key, text in attributes:
+    names: Any = node.keys()  # items() would take the square of their number
+    for key in names:
         if key in known:
             name, of = known[key]
             try:
-                values[name] = of.read(text)
+                values[name] = of.read(node.get(key, ""))
             except ValueError as error:
                 raise Fault(str(error), "@" + local(key)) from None
         elif key not in _XSI_ALLOWED:

@@ -166,6 +166,21 @@ async def test_mistakes_in_the_configuration_are_told_all_at_once(vtn: Vtn) -> N
     ]  # fmt: skip
 
 
+@pytest_twisted.ensureDeferred
+async def test_files_and_handlers_that_cannot_be_used_are_told_all_at_once(vtn: Vtn) -> None:
+    (vtn.certs / "vtn-ec.key").write_text("broken")
+    (vtn.certs / "ca.crt").unlink()
+    with vtn.config.open("a") as file:
+        file.write('[handlers]\nEiEvent = "nowhere:Mine"\nEiOpt = "oadrvtn.handlers.event:EiEvent"\n')
+    process = vtn.launch()
+    assert await process.end(None) == 1
+    first, *mistakes = process.output.splitlines()
+    assert first == "oadrvtn: cannot start:"
+    assert [mistake.split()[0] for mistake in mistakes] == [
+        "handlers.EiEvent:", "handlers.EiOpt:", "tls.certificates[0]:", "tls.ca[0]:",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [

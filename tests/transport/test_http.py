@@ -36,6 +36,13 @@ class PathTests(SynchronousTestCase):
                 self.assertEqual((path, status, body), (path, 404, b"nothing is here\n"))
                 self.assertEqual(headers["content-type"], "text/plain")
 
+    def test_a_slash_too_many_leads_to_the_same_service(self) -> None:
+        """Clients put a base URL that ends in a slash before a path that begins with one."""
+        connection = Server().connect()
+        for path in (b"/" + PATH + b"EiEvent", PATH + b"/EiEvent", PATH + b"EiEvent/"):
+            connection.post(b"x", service=path)
+        self.assertEqual(connection.statuses, [200, 200, 200])
+
     def test_a_head_gets_headers_only(self) -> None:
         connection = Server().connect().send(head(method=b"HEAD", service=b"/x"))
         self.assertTrue(connection.peer.received.endswith(b"\r\n\r\n"))

@@ -97,6 +97,13 @@ class House:
         """The duties do one round."""
         result(self.duties.round())
 
+    def live(self, seconds: float) -> None:
+        """Let time pass with a round every ten seconds, and one at the end."""
+        while seconds > 0:
+            self.after(min(seconds, 10))
+            seconds -= 10
+            self.round()
+
     def write(self, rule: Any, *arguments: Any) -> Any:
         """Run a rule that writes."""
         return result(self.vtn.write(rule.__name__, rule, *arguments))

@@ -126,6 +126,19 @@ class NeverTests(SynchronousTestCase):
     def line(self) -> event_rows.Line:
         return self.house.read(event_rows.line, "ven-1", self.event.event_id, 0)
 
+    def test_a_ven_that_registers_anew_is_shown_it_twice_again_whatever_was_counted_before(self) -> None:
+        """What reached it before was to somebody who has forgotten: flushed by then, or not."""
+        for flushed in (False, True):
+            self.assertEqual(["oadrDistributeEvent"] * 2, self.ven.poll_names(2, every=POLL))
+            if flushed:
+                self.house.round()
+            self.ven.register()
+            self.house.round()
+            self.ven.take_register_report()
+            names = self.ven.poll_names(3, every=POLL)
+            self.assertEqual(["oadrDistributeEvent"] * 2 + ["oadrResponse"], names)
+            self.setUp()
+
     def test_two_clean_sendings_a_lease_apart_are_enough(self) -> None:
         names = self.ven.poll_names(5, every=POLL)
         self.assertEqual(["oadrDistributeEvent"] * 2 + ["oadrResponse"] * 3, names)

@@ -19,6 +19,7 @@ from oadrvtn.model.party import (
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import vens
 from oadrvtn.vtn import registration
+from tests.handlers.house import create
 
 from .house import FakeVen, House, response
 
@@ -202,6 +203,14 @@ class PolicyTests(SynchronousTestCase):
         [one] = self.house.read(vens.list_candidates)
         self.assertEqual(("Cold store", 1.0), (one.ven_name, (one.last_seen - one.first_seen).total_seconds()))
 
+    def test_a_certificate_is_enrolled_with_its_registration_or_not_at_all(self) -> None:
+        """What cannot be registered leaves no VEN behind that was let in."""
+        before = self.house.read(vens.listed)
+        wants_xmpp = create(transport_name="xmpp")
+        arguments = (self.house.config, print_of("a"), "ven-9", "open", wants_xmpp, None)
+        self.assertRaises(DeploymentError, self.house.write, registration.enroll, *arguments)
+        self.assertEqual(before, self.house.read(vens.listed))
+
     def test_an_approved_certificate_comes_in_and_waits_no_more(self) -> None:
         self.remember("a", "Cold store")
         ven = self.approve("a")
@@ -320,11 +329,9 @@ class PresenceTests(SynchronousTestCase):
         self.assertEqual([("on_ven_online", "ven-2")], self.house.hooks)
 
     def test_a_ven_is_offline_after_three_missed_polls_and_online_at_its_next_message(self) -> None:
-        self.house.after(30)
-        self.house.round()
+        self.house.live(30)
         self.assertTrue(self.online())
-        self.house.after(1)
-        self.house.round()
+        self.house.live(1)
         self.assertFalse(self.online())
         self.ven.poll()
         self.assertTrue(self.online())
@@ -333,12 +340,10 @@ class PresenceTests(SynchronousTestCase):
     def test_it_goes_by_the_frequency_that_the_ven_was_told(self) -> None:
         slow = Config(registration=Registration(poll_frequency=100))
         self.successResultOf(self.house.vtn.reconfigure(slow))
-        self.house.after(50)
-        self.house.round()
+        self.house.live(50)
         self.assertFalse(self.online())
         self.ven.register()
-        self.house.after(299)
-        self.house.round()
+        self.house.live(299)
         self.assertTrue(self.online())
 
     def test_a_ven_that_polls_stays_online(self) -> None:
@@ -348,19 +353,25 @@ class PresenceTests(SynchronousTestCase):
             self.house.round()
         self.assertEqual([], self.house.hooks)
 
+    def test_time_in_which_the_process_stood_still_is_not_missed(self) -> None:
+        self.house.live(10)
+        self.house.after(120)
+        self.house.round()
+        self.assertTrue(self.online())
+        self.house.live(31)
+        self.assertFalse(self.online())
+
     def test_downtime_is_not_missed(self) -> None:
         self.house.after(86400)
         self.house.open()
         self.house.round()
         self.assertTrue(self.online())
-        self.house.after(31)
-        self.house.round()
+        self.house.live(31)
         self.assertFalse(self.online())
 
     def test_a_ven_that_cancelled_goes_silently(self) -> None:
         self.ven.send(OadrCancelPartyRegistration(request_id="c", registration_id=self.ven.registration_id))
-        self.house.after(100)
-        self.house.round()
+        self.house.live(100)
         self.assertEqual(([], False), (self.house.hooks, self.online()))
 
     def test_a_hook_that_fails_harms_nothing(self) -> None:

@@ -202,6 +202,13 @@ class DataTests(SynchronousTestCase):
         self.assertEqual((2, START + timedelta(seconds=60)), (one.value, one.received_at))
         self.assertEqual((1, START), (one.previous_value, one.previous_received_at))
 
+    def test_a_report_that_is_repeated_leaves_the_predecessor_alone(self) -> None:
+        for value in (1, 2, 2):
+            self.ven.report(self.asked, reading("power", value))
+            self.house.after(60)
+        [one] = self.stored()
+        self.assertEqual((2, 1, START), (one.value, one.previous_value, one.previous_received_at))
+
     def test_two_values_for_one_key_in_one_message_store_nothing(self) -> None:
         for again in (2.0, 1.0):
             self.assertRaises(
