@@ -368,25 +368,34 @@ def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> 
 @ven.command("remove")
 @click.argument("ven_id")
 @click.confirmation_option(prompt="This forgets the VEN with its readings and answers.  Go on?")
-def remove(ven_id: str) -> None:
+@_as_json
+def remove(ven_id: str, as_json: bool) -> None:
     """Forget a VEN, its readings and its answers."""
     _ask("DELETE", "vens", ven_id)
+    if as_json:
+        return _print_json({"removed": ven_id})
     click.echo(printable(f"{ven_id} is removed"))
 
 
 @ven.command("reregister")
 @click.argument("ven_id")
-def reregister(ven_id: str) -> None:
+@_as_json
+def reregister(ven_id: str, as_json: bool) -> None:
     """Ask a VEN to register again; it hears of it at its next poll."""
-    _ask("POST", "vens", ven_id, "request-reregistration")
+    found = _ask("POST", "vens", ven_id, "request-reregistration")
+    if as_json:
+        return _print_json(found)
     click.echo(printable(f"{ven_id} will be asked to register again"))
 
 
 @ven.command("cancel-registration")
 @click.argument("ven_id")
-def cancel_registration(ven_id: str) -> None:
+@_as_json
+def cancel_registration(ven_id: str, as_json: bool) -> None:
     """End a VEN's registration; it hears of it at its next poll."""
-    _ask("POST", "vens", ven_id, "cancel-registration")
+    found = _ask("POST", "vens", ven_id, "cancel-registration")
+    if as_json:
+        return _print_json(found)
     click.echo(printable(f"{ven_id} will be told that its registration ends"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
@@ -68,13 +68,18 @@ def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
     return config.registration.policy or ("handler" if own else "closed")
 
 
-def _mistakes(config: Config) -> Iterator[str]:
-    """What is wrong with the classes and files that a configuration names, all of it."""
+def _usable(config: Config) -> dict[str, type[ServiceResource]]:
+    """The handler resources by service, once all that a configuration names can be used.
+
+    Raises ConfigError for every class and certificate file that cannot, at once.
+    """
+    classes: dict[str, type[ServiceResource]] = {}
+    mistakes: list[str] = []
     for cls in _RESOURCES:
         try:
-            _resource_class(cls, getattr(config.handlers, cls.service))
+            classes[cls.service] = _resource_class(cls, getattr(config.handlers, cls.service))
         except ConfigError as error:
-            yield from error.mistakes
+            mistakes += error.mistakes
     reads: list[tuple[str, Callable[[], Any]]] = [
         (f"tls.certificates[{number}]", partial(Credential.load, pair.certificate, pair.key))
         for number, pair in enumerate(config.tls.certificates)
@@ -84,7 +89,10 @@ def _mistakes(config: Config) -> Iterator[str]:
         try:
             read()
         except CertificateFileError as error:
-            yield f"{place}: {error}"
+            mistakes.append(f"{place}: {error}")
+    if mistakes:
+        raise ConfigError(mistakes)
+    return classes
 
 
 class VtnService(MultiService):
@@ -92,12 +100,10 @@ class VtnService(MultiService):
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
-        if mistakes := list(_mistakes(config)):
-            raise ConfigError(mistakes)
         self.config = config
         self._reactor = reactor
         self._ports: list[Any] = []
-        self._classes = {cls.service: _resource_class(cls, getattr(config.handlers, cls.service)) for cls in _RESOURCES}
+        self._classes = _usable(config)
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
         self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))

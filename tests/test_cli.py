@@ -167,6 +167,20 @@ class VenTests(CliTestCase):
         kinds = [entry["kind"] for entry in self.shown("ven", "show", "ven-1")["outbox"]]
         self.assertEqual(["cancel_registration", "request_reregistration", "register_report"], kinds)
 
+    def test_whatever_is_done_to_a_ven_can_be_told_as_json(self) -> None:
+        self.office.registered()
+        for command in ("reregister", "cancel-registration"):
+            self.assertEqual("ven-1", self.shown("ven", command, "ven-1")["ven_id"])
+        self.assertEqual({"removed": "ven-1"}, self.shown("ven", "remove", "ven-1", "--yes"))
+
+    def test_a_ven_with_many_data_points_does_not_flood_the_screen(self) -> None:
+        """The table is cut, and says so; JSON has them all."""
+        self.office.registered()
+        self.office.reports("ven-1", {f"r{number}": [1.0] for number in range(60)})
+        self.has(self.good("ven", "show", "ven-1"), "... and 10 more")
+        reports = self.shown("ven", "show", "ven-1")["capabilities"]["reports"]
+        self.assertEqual(60, sum(len(report["data_points"]) for report in reports))
+
 
 class EventTests(CliTestCase):
     def event(self, *arguments: str) -> Any:
