@@ -31,13 +31,14 @@ from .security.tls import ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
 from .vtn.duties import Duties
+from .vtn.reporter import Reporter, Source
 from .vtn.vtn import Vtn
 
 _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
 
-_RELOADED = ("tls", "registration", "vens", "reports")
+_RELOADED = ("tls", "registration", "vens", "events", "reports", "offers")
 """What of a configuration is taken over without a restart."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
@@ -46,19 +47,42 @@ class StartError(Exception):
     """The VTN cannot start; the text says why, for the operator."""
 
 
+def _imported(place: str, path: str) -> Any:
+    """What the configuration names of your code."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        raise ConfigError([f"{place}: {path!r} cannot be imported: {error} (is its folder on PYTHONPATH?)"]) from error
+
+
 def _resource_class(default: type[ServiceResource], path: str | None) -> type[ServiceResource]:
     """The handler resource that the configuration names for a service, else ours."""
     if path is None:
         return default
     place = f"handlers.{default.service}"
-    module, _, name = path.partition(":")
-    try:
-        cls = getattr(import_module(module), name)
-    except Exception as error:
-        raise ConfigError([f"{place}: {path!r} cannot be imported: {error} (is its folder on PYTHONPATH?)"]) from error
+    cls = _imported(place, path)
     if not (isinstance(cls, type) and issubclass(cls, default)):
         raise ConfigError([f"{place}: {path!r} is no subclass of {default.__module__}:{default.__name__}"])
     return cls
+
+
+def _sources(config: Config) -> dict[str, Source]:
+    """The functions that know the readings of the offers, by their paths.  Raises ConfigError."""
+    sources: dict[str, Source] = {}
+    mistakes: list[str] = []
+    for number, offer in enumerate(config.offers):
+        if offer.source:
+            place = f"offers[{number}].source"
+            try:
+                sources[offer.source] = source = _imported(place, offer.source)
+                if not callable(source):
+                    mistakes.append(f"{place}: {offer.source!r} is no function")
+            except ConfigError as error:
+                mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError(mistakes)
+    return sources
 
 
 def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
@@ -68,13 +92,18 @@ def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
     return config.registration.policy or ("handler" if own else "closed")
 
 
-def _usable(config: Config) -> dict[str, type[ServiceResource]]:
-    """The handler resources by service, once all that a configuration names can be used.
+def _usable(config: Config) -> tuple[dict[str, type[ServiceResource]], dict[str, Source]]:
+    """The handler resources by service, and the sources, once all that a configuration names can be used.
 
-    Raises ConfigError for every class and certificate file that cannot, at once.
+    Raises ConfigError for every class, function and certificate file that cannot, at once.
     """
     classes: dict[str, type[ServiceResource]] = {}
+    sources: dict[str, Source] = {}
     mistakes: list[str] = []
+    try:
+        sources = _sources(config)
+    except ConfigError as error:
+        mistakes += error.mistakes
     for cls in _RESOURCES:
         try:
             classes[cls.service] = _resource_class(cls, getattr(config.handlers, cls.service))
@@ -92,7 +121,7 @@ def _usable(config: Config) -> dict[str, type[ServiceResource]]:
             mistakes.append(f"{place}: {error}")
     if mistakes:
         raise ConfigError(mistakes)
-    return classes
+    return classes, sources
 
 
 class VtnService(MultiService):
@@ -103,7 +132,7 @@ class VtnService(MultiService):
         self.config = config
         self._reactor = reactor
         self._ports: list[Any] = []
-        self._classes = _usable(config)
+        self._classes, sources = _usable(config)
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
         self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))
@@ -113,6 +142,8 @@ class VtnService(MultiService):
         self.site = VenSite(tree(config.listen.path_prefix, self._resources), config.limits, self.vtn.identify, reactor)
         self.site.noisy = False
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
+        self._reporter = Reporter(self.vtn, cast(IReactorTime, reactor), sources)
+        self._reporter.setServiceParent(self)
 
     def _read_tls(self) -> ServerTls:
         tls = self.config.tls
@@ -180,12 +211,12 @@ class VtnService(MultiService):
             self.database.stop()
 
     def reload(self, config: Config) -> Deferred[Any]:
-        """Take over certificates, CA files, VENs and wishes of a configuration; open connections stay.
+        """Take over certificates, CA files, VENs, wishes and offers of a configuration; open connections stay.
 
         What else has changed needs a restart, and the log says so.  Raises CertificateFileError where the
-        new files cannot be used; then the old ones stay.
+        new files cannot be used, and ConfigError for sources that cannot; then all stays as it was.
         """
-        before = self.config
+        before, sources = self.config, _sources(config)
         self.config = attrs.evolve(before, **{name: getattr(config, name) for name in _RELOADED})
         waiting = [
             name for name, value in attrs.asdict(config, recurse=False).items() if value != getattr(self.config, name)
@@ -197,6 +228,7 @@ class VtnService(MultiService):
         except Exception:
             self.config = before
             raise
+        self._reporter.sources = sources
         for resource in self._resources.values():
             resource.policy = _policy(self.config, self._classes)
         return self.vtn.reconfigure(self.config)

@@ -107,7 +107,7 @@ class Demo(MultiService):
         start = (self._vtn.now() + timedelta(seconds=30)).replace(microsecond=0)
         spec = EventSpec(
             event_id=f"demo-{start:%Y%m%d-%H%M%S}",
-            market_context=MARKET_CONTEXT,
+            market_context=f"{MARKET_CONTEXT}/{start:%Y%m%d-%H%M%S}",  # an earlier start's event may still run
             dtstart=start,
             signals=(SignalSpec(intervals=((Duration("PT5M"), 2.0),)),),
             ramp_up=Duration("PT20S"),

@@ -45,7 +45,7 @@ class Options(usage.Options):
     longdesc = (
         "An OpenADR 2.0b VTN: serves VENs over HTTPS with client certificates. Try it with --demo, "
         "which serves three simulated VENs; 'oadrvtn init' writes a configuration to start from. "
-        "SIGHUP makes it read certificates, CA files, VENs and wanted reports again."
+        "SIGHUP makes it read certificates, CA files, VENs, offers and wanted reports again."
     )
     optFlags = [["demo", None, "Serve three simulated VENs from a state directory of its own."]]  # noqa: RUF012
     optParameters = [  # noqa: RUF012
@@ -120,7 +120,9 @@ class _Plugin(MultiService):
         except (ConfigError, CertificateFileError) as error:
             log.error("nothing was reloaded:{error}", error=_indented(error))
             return
-        reloaded.addCallback(lambda _: log.info("certificates, CA files, VENs and wanted reports were read again"))
+        reloaded.addCallback(
+            lambda _: log.info("certificates, CA files, VENs, offers and wanted reports were read again")
+        )
         reloaded.addErrback(self._not_reloaded)
 
     def _not_reloaded(self, failure: Failure) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -28,10 +29,13 @@ from oadrvtn.model.config import (
     BodyLimits,
     Config,
     DatabaseFile,
+    Events,
     HandlerClasses,
     KnownVen,
     Limits,
     Listen,
+    Offer,
+    OfferedPoint,
     Registration,
     WantedReport,
     example,
@@ -49,16 +53,28 @@ from oadrvtn.model.event import (
     Properties,
     QualifiedEventID,
 )
-from oadrvtn.model.report import OadrRegisterReport, OadrReport, OadrReportDescription, OadrUpdateReport
+from oadrvtn.model.party import EiResponse
+from oadrvtn.model.report import (
+    OadrCreateReport,
+    OadrRegisterReport,
+    OadrReport,
+    OadrReportDescription,
+    OadrReportRequest,
+    OadrUpdatedReport,
+    OadrUpdateReport,
+    ReportSpecifier,
+    SpecifierPayload,
+)
 from oadrvtn.model.values import Duration
 from oadrvtn.plugin import Options
 from oadrvtn.storage import events as stored
 from oadrvtn.storage import vens
 from oadrvtn.vtn import events
 from oadrvtn.vtn.events import EventSpec, SignalSpec
-from oadrvtn.wire.bends import BENDS
+from oadrvtn.wire import bends
 from tests.console.office import Office
 from tests.handlers.house import RESOURCES, START, House, Logged, certificate, code, create, made, poll
+from tests.vtn.house import House as VtnHouse
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -188,6 +204,9 @@ _SECTIONS: dict[str, type] = {
     "[registration]": Registration,
     "[[vens]]": KnownVen,
     "[[reports]]": WantedReport,
+    "[[offers]]": Offer,
+    "[[offers.data_points]]": OfferedPoint,
+    "[events]": Events,
     "[handlers]": HandlerClasses,
     "[limits]": Limits,
     "[limits.body]": BodyLimits,
@@ -200,7 +219,7 @@ class ConfigurationTests(SynchronousTestCase):
     def test_each_section_tells_of_its_keys_of_all_and_of_no_others(self) -> None:
         parts = re.split(r"^(.+)\n-+\n", page("configuration"), flags=re.MULTILINE)
         told = dict(zip(parts[1::2], parts[2::2], strict=True))
-        self.assertEqual([name for name in told if name != "Bends"], list(_SECTIONS))
+        self.assertEqual([name for name in told if name != "Leniency"], list(_SECTIONS))
         for name, cls in _SECTIONS.items():
             terms = [literal for line in column(told[name], "(``.*``)$") for literal in literals(line)]
             keys = [field.name for field in attrs.fields(cls) if "table" not in field.metadata]
@@ -229,7 +248,11 @@ class ConfigurationTests(SynchronousTestCase):
                     self.assertIn(key, attrs.fields_dict(places[section]))
 
     def test_each_bend_is_told(self) -> None:
-        self.assertEqual(column(page("configuration"), r"``(\w+)`` +(?=\w)"), list(BENDS))
+        self.assertEqual(column(page("configuration"), r"``(\w+)`` +(?=\w)"), list(bends.NAMES))
+
+    def test_each_leniency_profile_is_told(self) -> None:
+        profiles = re.split(r"^Leniency\n-+\n", page("configuration"), flags=re.MULTILINE)[1]
+        self.assertEqual(column(profiles, r"``(\w+)``$"), list(bends.PROFILES))
 
 
 # --- API, metrics, protocol -----------------------------------------------------------------------------
@@ -290,7 +313,7 @@ class ReferenceTests(SynchronousTestCase):
         code = "".join(path.read_text("utf-8") for path in (CHECKOUT / "oadrvtn").glob("[sv]t*/*.py"))
         for state in (told := column(table, r"``(\w+)`` +")):
             self.assertIn(f'"{state}"', code)
-        self.assertEqual(len(told), 7)
+        self.assertEqual(len(told), 8)
 
     def test_each_file_and_folder_that_is_named_is_there(self) -> None:
         for text in PAGES.values():
@@ -322,10 +345,10 @@ class ExampleTests(SynchronousTestCase):
         house.register()
         return house
 
-    def event(self, house: House) -> Any:
+    def event(self, house: House, market_context: str = "http://program") -> Any:
         """A new event for everybody."""
         hour = SignalSpec(intervals=((Duration("PT1H"), 1.0),))
-        spec = EventSpec(market_context="http://program", dtstart=START, signals=(hour,))
+        spec = EventSpec(market_context=market_context, dtstart=START, signals=(hour,))
         return house.write(events.create, spec, "operator")
 
     def reports(self, house: House, *values: float) -> Iterator[Any]:
@@ -355,8 +378,9 @@ class ExampleTests(SynchronousTestCase):
         for block in blocks(page("extending"), "toml"):
             named = re.findall(r'^(\w+) = "utility.dr:(\w+)"', block, re.MULTILINE)
             self.assertTrue(named)
-            for service, name in named:
-                self.assertTrue(issubclass(self.names[name], RESOURCES[service]), name)
+            for key, name in named:
+                found = self.names[name]
+                self.assertTrue(callable(found) if key == "source" else issubclass(found, RESOURCES[key]), name)
 
     def test_a_plain_function_refuses_an_opt_with_its_code_and_leaves_others_to_the_default(self) -> None:
         house = self.house("MyOpts")
@@ -403,7 +427,7 @@ class ExampleTests(SynchronousTestCase):
     def test_a_payload_reads_both_ways_and_a_changed_copy_goes_to_the_default(self) -> None:
         house = self.house("AllEvents")
         self.event(house)
-        self.event(house)
+        self.event(house, "http://another")
         self.assertEqual(len(house.answer("EiEvent", made("oadrRequestEvent", reply_limit=1)).events), 2)
 
     def test_an_awaitable_of_asyncio_can_be_waited_for(self) -> None:
@@ -415,8 +439,40 @@ class ExampleTests(SynchronousTestCase):
         exchange = asyncio.run(polled())
         self.assertEqual(exchange.reply.name(), "oadrRegisterReport")
 
+    def test_a_source_knows_the_prices_of_a_day_and_of_now(self) -> None:
+        config, wanted = self.offers(), (SpecifierPayload(r_id="price", reading_type="x-notApplicable"),)
+        house = VtnHouse(config)
+        house.sources["utility.dr:prices"] = self.names["prices"]
+        ven = house.ven()
+        day = Properties(dtstart=house.vtn.now() - timedelta(hours=20), duration=Duration("PT20H"))
+        for interval, prices in ((None, [0.31]), (day, [0.31] * 4 + [0.22] * 12 + [0.31] * 4)):
+            specifier = ReportSpecifier(
+                report_specifier_id="tariff", granularity=Duration("PT1H"), report_back_duration=Duration("PT0S"),
+                report_interval=interval, specifier_payloads=wanted,
+            )  # fmt: skip
+            request = OadrReportRequest(report_request_id="r", report_specifier=specifier)
+            ven.send(OadrCreateReport(request_id="r", report_requests=(request,)))
+            house.live(10)
+            update = ven.poll()
+            self.assertEqual(prices, [one.payloads[0].payload.value for one in update.reports[0].intervals])
+            ven.send(OadrUpdatedReport(response=EiResponse.ok(update.request_id)))
+
+    def offers(self) -> Config:
+        """The configuration that the page shows."""
+        [block] = [block for block in blocks(page("extending"), "toml") if "offers" in block]
+        return parse(block + _LEAST, Path("/etc"))
+
+    def test_a_limit_is_told_once_to_the_ven_that_has_one(self) -> None:
+        house = self.house("MyPolls")
+        self.names["LIMITS"]["ven-1"] = 5.0
+        self.assertEqual(house.answer("OadrPoll", poll()).name(), "oadrRegisterReport")
+        [report] = house.answer("OadrPoll", poll()).reports
+        self.assertEqual(5.0, report.intervals[0].payloads[0].payload.value)
+        house.clock.advance(5)
+        self.assertEqual(house.answer("OadrPoll", poll()).name(), "oadrResponse")
+
     def test_the_methods_that_are_named_are_those_of_the_services(self) -> None:
-        there = {name for cls in RESOURCES.values() for name in cls.methods.values()}
+        there = {name for cls in RESOURCES.values() for name in cls.methods.values()} | {"on_request_report"}
         self.assertEqual(set(re.findall(r"``(on_\w+)``", page("extending"))), there)
 
     def test_what_is_told_of_the_exchange_is_there(self) -> None:

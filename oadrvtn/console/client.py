@@ -99,8 +99,7 @@ class Client:
         except ValueError as error:
             raise ApiError(f"what answers at {self.url} is no VTN ({error})") from error
         if status >= 400:
-            detail = said.get("detail") if isinstance(said, dict) else None
-            raise ApiError(str(detail) if detail else f"{self.url} answers with HTTP status {status}")
+            raise ApiError(_told(said) or f"{self.url} answers with HTTP status {status}")
         return said
 
     def _exchange(
@@ -123,3 +122,18 @@ class Client:
             raise ApiError(f"what answers at {self.url} is no VTN ({type(error).__name__})") from error
         finally:
             connection.close()
+
+
+_FEW = 12
+
+
+def _told(problem: Any) -> str:
+    """What a problem document says, with what could stand instead, where that is little and not said already."""
+    if not isinstance(problem, dict) or not problem.get("detail"):
+        return ""
+    hints = [
+        ", ".join(allowed)
+        for error in problem.get("errors", ())
+        if (allowed := error.get("allowed")) and len(allowed) <= _FEW and allowed[0] not in error["detail"]
+    ]
+    return problem["detail"] + (f" (possible: {'; '.join(hints)})" if hints else "")

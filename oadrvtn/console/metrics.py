@@ -16,8 +16,11 @@ _GAUGES = {
     "vens_live": "VENs whose live state is in memory",
     "events": "Events that are stored",
     "events_current": "Events that are still sent",
+    "answers_overdue": "Answers to events that are overdue",
     "readings": "Readings that are stored",
     "report_requests": "Reports that VENs have accepted to send",
+    "report_gaps_asked": "Reports that VENs were asked for to fill gaps",
+    "provided_reports": "Reports of this VTN that VENs asked for and still get",
     "start_time_seconds": "When this VTN started, in seconds since 1970",
 }
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, NewType, TypeVar, get_args, get_origin
+from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
 
 import attrs
-from cattrs import Converter, transform_error
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs import Converter
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import AttributeOverride, make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ..model.config import did_you_mean
-from ..model.errors import InvalidData
+from ..model.config import WantedReport, did_you_mean
+from ..model.errors import InvalidData, Mistake, VtnError
 from ..model.event import (
     ITEM_BASES,
     EiEventBaseline,
@@ -31,7 +31,7 @@ from ..model.event import (
 )
 from ..model.values import STRING, Duration, read_instant, shown, write_instant
 from ..security import fingerprint
-from ..vtn.events import EventSpec
+from ..vtn.specs import EventSpec
 
 T = TypeVar("T")
 
@@ -42,74 +42,21 @@ Name = NewType("Name", str)
 Fingerprint = NewType("Fingerprint", bytes)
 Flag = NewType("Flag", bool)
 """A yes or no in a query."""
+Seconds = NewType("Seconds", float)
+"""A duration, or its seconds as a number."""
 Limit = NewType("Limit", int)
 """How many, in a query."""
+
+NO = Flag(False)
+NO_TIME = Seconds(0)
+A_THOUSAND = Limit(1000)
+TEN_THOUSAND = Limit(10_000)
 
 _Value = tuple[Duration, float]
 """An interval of a signal: its length and its value."""
 
 
-class Mistakes(InvalidData):
-    """A body or a query that cannot be used; ``mistakes`` holds one line for each thing to mend, with its place."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        self.mistakes = list(dict.fromkeys(mistakes))
-        super().__init__("; ".join(self.mistakes))
-
-
 # --- what is asked ------------------------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class NewVen:
-    """A VEN that is to be let in."""
-
-    ven_id: Name
-    name: str | None = None
-    fingerprints: tuple[Fingerprint, ...]
-
-
-@attrs.frozen(kw_only=True)
-class VenChanges:
-    """What is to be different with a VEN; None leaves it as it is."""
-
-    name: str | None = None
-    fingerprints: tuple[Fingerprint, ...] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Approval:
-    """As whom a certificate that waits is let in."""
-
-    ven_id: Name | None = None
-    name: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Cancellation:
-    """The end of an event; ``modification_number``, if given, must be the present one."""
-
-    modification_number: int | None = None
-    reason: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class EventsQuery:
-    """Which events: those that are still sent, or ``all``; the last ``limit`` of them by their start."""
-
-    all: Flag = Flag(False)
-    limit: Limit = Limit(1000)
-
-
-@attrs.frozen(kw_only=True)
-class ReadingsQuery:
-    """Which readings: those that start in [since, until), the newest ``limit`` of them."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    r_id: str | None = None
-    limit: Limit = Limit(10_000)
-    format: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -226,6 +173,15 @@ def _number(raw: object, _: object) -> float:
     return float(raw)
 
 
+def _seconds(raw: object, _: object) -> float:
+    if not isinstance(raw, str):
+        return _number(raw, None)
+    duration = read_duration(raw)
+    if duration.months:
+        raise ValueError(f"{shown(raw)} is longer in some months than in others")
+    return duration.fixed.total_seconds()
+
+
 def _decimal(raw: object, _: object) -> Decimal:
     try:
         return Decimal(raw if isinstance(raw, str) else str(_number(raw, None)))
@@ -236,6 +192,12 @@ def _decimal(raw: object, _: object) -> Decimal:
 def _truth(raw: object, _: object) -> bool:
     if not isinstance(raw, bool):
         raise ValueError(f"{shown(raw)} is neither true nor false")
+    return raw
+
+
+def _choice(raw: object, of: Any) -> object:
+    if raw not in (allowed := get_args(of)):
+        raise InvalidData.at("", f"{shown(raw)} is none of {', '.join(allowed)}", allowed)
     return raw
 
 
@@ -275,6 +237,14 @@ def _is_list(of: Any) -> bool:
     return get_origin(of) is tuple and get_args(of)[1:] == (...,)
 
 
+def _reader(read: Any) -> AttributeOverride:
+    return override(struct_hook=lambda raw, _: read(raw))
+
+
+def _is_choice(of: Any) -> bool:
+    return get_origin(of) is Literal
+
+
 class Reader:
     """Reads JSON into the classes above and into EventSpec; ``now`` tells what relative times are relative to."""
 
@@ -289,6 +259,7 @@ class Reader:
             Duration: lambda raw, _: read_duration(raw),
             datetime: lambda raw, _: read_time(raw, now()),
             Name: _name,
+            Seconds: _seconds,
             Fingerprint: _fingerprint,
             Flag: _flag,
             Limit: _limit,
@@ -297,38 +268,43 @@ class Reader:
         converter.register_structure_hook_factory(_is_list, self._list_hook)
         for cls, hook in hooks.items():
             converter.register_structure_hook(cls, hook)
+        converter.register_structure_hook_func(_is_choice, _choice)
         converter.register_structure_hook_func(lambda cls: cls == _Value, self._interval)
         converter.register_structure_hook_func(lambda cls: cls is ItemBase, self._item_base)
         converter.register_structure_hook_func(lambda cls: cls is EiEventBaseline, self._baseline)
 
     def read(self, cls: type[T], raw: object) -> T:
-        """What a body says.  Raises Mistakes."""
+        """What a body says.  Raises InvalidData with all its mistakes."""
         try:
             return self._converter.structure(raw, cls)
-        except (ClassValidationError, ValueError) as error:
-            raise Mistakes([_placed(line) for line in transform_error(error, "", _told)]) from None
+        except (ClassValidationError, ValueError, InvalidData) as error:
+            raise InvalidData.of(_mistakes(error)) from None
 
     def event(self, raw: object) -> EventSpec:
-        """A new event, also in the short form: a ``level`` for the whole ``duration``.  Raises Mistakes."""
+        """A new event, also in the short form: a ``level`` for the whole ``duration``.  Raises InvalidData."""
         return self._event(EventSpec, raw)
 
     def event_changes(self, raw: object) -> tuple[dict[str, Any], int | None]:
-        """Which fields of EventSpec are to be changed, and the modification number that is meant.  Raises Mistakes."""
+        """Which fields of EventSpec are to change, and the modification number that is meant.  Raises InvalidData."""
         changes: Any = self._event(EventChanges, raw)
         given = {name: getattr(changes, name) for name in _expanded(raw) if name != "modification_number"}
         return given, changes.modification_number
 
     def _event(self, cls: type[T], raw: object) -> T:
-        expanded = _expanded(raw)
         try:
-            return self.read(cls, expanded)
-        except Mistakes as error:
-            if expanded is raw:
-                raise
-            raise Mistakes([_in_short(mistake) for mistake in error.mistakes]) from None
+            return self.read(cls, _expanded(raw))
+        except InvalidData as error:
+            raise in_its_words(raw, error) from None
 
     def _class_hook(self, cls: type) -> Callable[[Any, Any], Any]:
-        read: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, self._converter, _cattrs_forbid_extra_keys=True)
+        # What the configuration knows is read as it is there.
+        own = {field.name: _reader(field.converter) for field in attrs.fields(cls)} if cls is WantedReport else {}
+        read: Callable[[Any, Any], Any] = make_dict_structure_fn(
+            cls,
+            self._converter,
+            _cattrs_forbid_extra_keys=True,
+            **own,  # type: ignore[arg-type]
+        )
         return lambda raw, _: read(_object(raw), cls)
 
     def _list_hook(self, of: Any) -> Callable[[Any, Any], Any]:
@@ -343,7 +319,7 @@ class Reader:
         fields = dict(_object(raw))
         name = str(fields.pop("name", None))
         if name not in _ITEM_BASES:
-            raise ValueError(f"name: {shown(name)} is none of {', '.join(_ITEM_BASES)}")
+            raise InvalidData.at("name", f"{shown(name)} is none of {', '.join(_ITEM_BASES)}", _ITEM_BASES)
         cls = _ITEM_BASES[name]
         if "si_scale_code" in attrs.fields_dict(cls):
             fields.setdefault("si_scale_code", "none")
@@ -373,24 +349,46 @@ def _expanded(raw: object) -> Any:
     return rest | {"signals": [signal | {"intervals": [interval]}]}
 
 
-def _in_short(mistake: str) -> str:
-    """A mistake at its place in the short form."""
-    return re.sub(r"^signals\[0]\.(intervals\[0]\.)?(value(?=:))?", lambda found: "level" if found[2] else "", mistake)
+def in_its_words(raw: object, error: VtnError) -> VtnError:
+    """What is refused of an event, at the places of the form in which it was given."""
+    if _expanded(raw) is raw or not error.mistakes:
+        return error
+    return error.of(attrs.evolve(mistake, place=_LONG.sub(_in_short, mistake.place)) for mistake in error.mistakes)
 
 
-def _placed(line: str) -> str:
-    """cattrs' "what @ .place" as "place: what"."""
-    what, _, place = line.rpartition(" @ ")
-    return f"{place.removeprefix('.')}: {what}" if place else what
+_LONG = re.compile(r"^signals\[0](?:\.intervals\[0])?(?:\.(.*))?")
 
 
-def _told(error: BaseException, of: type | None) -> str:
-    if isinstance(error, ForbiddenExtraKeysError):
+def _in_short(place: re.Match[str]) -> str:
+    return {None: "level", "value": "level", "intervals": "duration"}.get(place[1], place[1])
+
+
+def _mistakes(error: BaseException, place: str = "") -> Iterator[Mistake]:
+    """What a refusal holds, each at its place."""
+    if isinstance(error, ClassValidationError):
+        fields, rest = error.group_exceptions()
+        for each, field in fields:
+            yield from _mistakes(each, _within(place, field.name))
+        for other in rest:
+            yield from _mistakes(other, place)
+    elif isinstance(error, IterableValidationError):
+        for each, item in error.group_exceptions()[0]:
+            yield from _mistakes(each, f"{place}[{item.index}]")
+    elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl) if field.init]
         if error.cl in (EventSpec, EventChanges):
             known += _SHORT
-        return ", ".join(f"unknown field {shown(n)}{did_you_mean(n, known)}" for n in sorted(error.extra_fields))
-    return "is missing" if isinstance(error, KeyError) else str(error)
+        for name in sorted(error.extra_fields):
+            where = _within(place, name) if name.isidentifier() else place
+            yield Mistake(where, f"unknown field {shown(name)}{did_you_mean(name, known)}", tuple(known))
+    elif isinstance(error, VtnError):
+        yield from (attrs.evolve(mistake, place=_within(place, mistake.place)) for mistake in error.mistakes)
+    else:
+        yield Mistake(place, "is missing" if isinstance(error, KeyError) else str(error))
+
+
+def _within(place: str, name: str) -> str:
+    return f"{place}.{name}" if place and name else place or name
 
 
 # --- showing ------------------------------------------------------------------------------------------
@@ -402,6 +400,12 @@ def show(value: Any) -> Any:
     Of EventSpec and what it holds, this is what ``Reader`` reads.
     """
     return _shown.unstructure(value)
+
+
+def without_document(row: Any) -> dict[str, Any]:
+    """A row of a VEN as JSON has it, but for its XML and whose it is."""
+    hidden = ("document", "ven_id")
+    return {field.name: show(getattr(row, field.name)) for field in attrs.fields(type(row)) if field.name not in hidden}
 
 
 def _show_item_base(cls: type) -> Callable[[Any], dict[str, Any]]:

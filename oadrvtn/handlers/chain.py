@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..model.errors import ComplianceError, InvalidID, NotRegistered, Unreadable, VtnError
+from ..model.errors import ComplianceError, InvalidID, NotAllowed, NotRegistered, Unreadable, VtnError
 from ..model.event import OadrDistributeEvent, OadrRequestEvent
 from ..model.opt import OadrCanceledOpt, OadrCancelOpt, OadrCreatedOpt, OadrCreateOpt
 from ..model.party import (
@@ -43,15 +43,17 @@ from ..model.values import shown
 from ..storage import vens
 from ..vtn.registration import PROFILES, remember
 from ..vtn.vtn import Vtn
-from ..wire import Undecodable, encode
+from ..wire import Undecodable, bends, encode
 from ..wire.envelope import decode_message, unseal
 from ..wire.parser import parse
 from .exchange import Exchange
 
 log = Logger()
 
-_FREE = (OadrQueryRegistration, OadrCreatePartyRegistration, OadrPoll)
-"""What a VEN may send before it is registered; what an oadrPoll then gets is a setting."""
+_FREE = (OadrQueryRegistration, OadrCreatePartyRegistration, OadrCanceledPartyRegistration, OadrPoll)
+"""What may come from a VEN that is not registered, as far as the rules allow; what an oadrPoll gets is a setting."""
+_NOT_FOR_REPORTS = ("EiEvent", "EiOpt")
+"""The services that a VEN has given up that registered for reports only."""
 
 
 class WrongEndpoint(ComplianceError):
@@ -135,7 +137,8 @@ class Chain:
 
     def verify(self, exchange: Exchange) -> Exchange:
         """Tree to the element that counts; a signature is not looked at yet, which is said once per VEN."""
-        exchange.element, signature = unseal(exchange.element)
+        exchange.element, signature, bent = unseal(exchange.element, self._allowed(exchange))
+        self._bent(exchange, bent)
         entry = exchange.entry
         if signature is not None and entry and entry.ven.ven_id not in self._signing:
             self._signing.add(entry.ven.ven_id)
@@ -144,13 +147,27 @@ class Chain:
 
     def decode(self, exchange: Exchange) -> Exchange:
         """Element to message."""
-        exchange.message, bent = decode_message(exchange.element)
+        allowed = self._allowed(exchange)
+        exchange.message, bent = decode_message(exchange.element, allowed)
         exchange.element = None
+        if isinstance(exchange.message, OadrUpdateReport):
+            exchange.message, more = bends.unoffered(exchange.message, allowed)
+            bent += more
+        self._bent(exchange, bent)
+        return exchange
+
+    def _allowed(self, exchange: Exchange) -> bends.Bends:
+        """The bends of the VEN's leniency profile, or of that which is for all."""
+        own = exchange.entry and exchange.entry.ven.leniency
+        return bends.PROFILES[own or self.vtn.config.registration.leniency]
+
+    def _bent(self, exchange: Exchange, bent: tuple[str, ...]) -> None:
+        """Note what it took to read a message."""
+        exchange.bends += bent
         if bent and exchange.entry:
             if new := set(bent) - exchange.entry.bends.keys():
                 log.info("VEN {ven_id!r} needs {bends}", ven_id=exchange.ven_id, bends=", ".join(sorted(new)))
             exchange.entry.bends.update(bent)
-        return exchange
 
     def admit(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
         """May this VEN send this message here and now?"""
@@ -164,6 +181,8 @@ class Chain:
             return self.vtn.database.read("claimed", vens.get, claimed).addCallback(self._deny, claimed)
         if not entry.ven.registered and not isinstance(message, self._free()):
             raise NotRegistered(f"VEN {entry.ven.ven_id!r} is not registered")
+        if entry.ven.report_only and message.service in _NOT_FOR_REPORTS:
+            raise NotAllowed(f"VEN {entry.ven.ven_id!r} registered for reports only")
         if claimed == "" or (claimed is None and hasattr(message, "ven_id")):
             exchange.message = message.evolve(ven_id=entry.ven.ven_id)
         return exchange
@@ -261,13 +280,14 @@ class Chain:
 
     def _answer(self, reply: Message | None, exchange: Exchange) -> Exchange:
         """Message to bytes."""
+        bare = bends.BARE_ROOT in exchange.bends
         if reply is not None:
             try:
-                exchange.answer = encode(reply)
+                exchange.answer = encode(reply, bare)
             except Exception:
                 # What a user's handler made up may be against the schema.
                 reply = self._normal(self._incident(Failure(), exchange), exchange)
-                exchange.answer = encode(reply)
+                exchange.answer = encode(reply, bare)
             self._note(reply, exchange)
         exchange.reply = reply
         return exchange

@@ -22,7 +22,7 @@ class Exchange:
 
     ``certificate`` is the SHA-256 of the peer's certificate, ``subject()`` what the certificate calls it.
     The steps fill in the rest: ``entry`` is the VEN (None: the certificate is not known), ``message`` what
-    it said.  ``status`` and ``answer`` are what the transport writes.
+    it said, ``bends`` what it takes to read that.  ``status`` and ``answer`` are what the transport writes.
     """
 
     resource: ServiceResource
@@ -32,6 +32,7 @@ class Exchange:
     subject: Callable[[], str]
     entry: Entry | None = None
     element: Any = None
+    bends: tuple[str, ...] = ()
     message: Any = None
     reply: Message | None = None
     status: int = 200

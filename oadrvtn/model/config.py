@@ -20,6 +20,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -34,8 +35,9 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from .event import ITEM_BASES
-from .values import READING_TYPE, REPORT_NAME, REPORT_TYPE, STRING, SimpleType
+from .event import ITEM_BASES, ItemBase, OadrGBDataDescription
+from .schema import ROW
+from .values import ANY_URI, DECIMAL, READING_TYPE, REPORT_NAME, REPORT_TYPE, STRING, SimpleType
 
 
 class ConfigError(Exception):
@@ -178,11 +180,69 @@ def _report_name(raw: object) -> str:
     return name
 
 
-def _class_path(raw: object) -> str:
-    module, _, name = _string(raw).partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise ValueError(f'{raw!r} does not name a class (such as "package.module:Class")')
-    return f"{module}:{name}"
+def _path_to(what: str, example: str) -> Callable[[object], str]:
+    """The place of something in Python code."""
+
+    def read(raw: object) -> str:
+        module, _, name = _string(raw).partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), name)):
+            raise ValueError(f'{raw!r} does not name a {what} (such as "package.module:{example}")')
+        return f"{module}:{name}"
+
+    return read
+
+
+_class_path = _path_to("class", "Class")
+_function_path = _path_to("function", "function")
+
+
+def _finite(raw: object) -> float:
+    if not isinstance(raw, int | float) or isinstance(raw, bool) or not math.isfinite(raw):
+        raise ValueError(f"{raw!r} is not a number")
+    return float(raw)
+
+
+def _specifier(raw: object) -> str:
+    if _text(raw) == "METADATA":
+        raise ValueError("'METADATA' is what the offers themselves are asked for by")
+    return _text(raw)
+
+
+_UNITS = {cls.tag.partition(":")[2]: cls for cls in ITEM_BASES if cls is not OadrGBDataDescription}
+_USUAL = {"si_scale_code": "none", "item_units": "W"}
+"""What is meant where a unit leaves out which of several it is, as far as it may be that."""
+
+
+def _unit(raw: object) -> ItemBase:
+    """An itemBase by its ``name``, beside which stand its fields: ``{ name = "powerReal", si_scale_code = "k" }``."""
+    if isinstance(raw, ItemBase):
+        return raw
+    fields = dict(raw) if isinstance(raw, dict) else {"name": raw}
+    made: ItemBase = _element(_UNITS[_one_of(list(_UNITS))(fields.pop("name", None))], fields)
+    return made
+
+
+def _element(cls: type, raw: object) -> Any:
+    """An element of the schema by the names of its fields."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{raw!r} is not a table")
+    known = [field.name for field in attrs.fields(cls) if field.init]
+    if unknown := sorted(raw.keys() - set(known)):
+        raise ValueError(f"unknown key {unknown[0]!r} (known here: {', '.join(known)})")
+    values = {}
+    for name in known:
+        end, value = attrs.fields_dict(cls)[name].metadata[ROW].end, raw.get(name, _USUAL.get(name))
+        if name not in raw and value not in getattr(end, "choices", ()):
+            raise ValueError(f"{name} is missing")
+        try:
+            if isinstance(end, SimpleType):
+                values[name] = Decimal(str(_finite(value))) if end is DECIMAL else value
+                end.write(values[name])
+            else:
+                values[name] = _element(end, value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return cls(**values)
 
 
 def _each(read: Callable[[Any], Any], least: int = 0, most: float = math.inf) -> Callable[[object], Any]:
@@ -266,6 +326,7 @@ _converter.register_structure_hook_factory(attrs.has, _by_its_readers)
 Synchronous = Literal["FULL", "NORMAL"]
 Policy = Literal["closed", "approve", "handler", "open"]
 UnregisteredPoll = Literal["error", "reregister"]
+Leniency = Literal["strict", "standard", "bare", "neighbours", "lenient"]
 
 
 @attrs.frozen(kw_only=True)
@@ -341,6 +402,11 @@ class Registration:
         "error",
         "A known VEN that polls unregistered gets an error, or is asked to reregister.",
     )
+    leniency: Leniency = _key(
+        _one_of(get_args(Leniency)),
+        "standard",
+        "How far messages may stray from the schema: strict, standard, bare, neighbours or lenient.",
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -354,6 +420,10 @@ class KnownVen:
         attrs.NOTHING,
         "SHA-256 of its certificate, whole or the last 10 bytes; two while it changes certificates.",
         example=["AA:BB:CC:DD:EE:FF:00:11:22:33"],
+    )
+    poll_frequency: float | None = _key(_whole_period, None, "How often it is asked to poll.", example="1m")
+    leniency: Leniency | None = _key(
+        _one_of(get_args(Leniency)), None, "How far its messages may stray from the schema.", example="neighbours"
     )
 
 
@@ -377,8 +447,73 @@ class WantedReport:
         example="powerReal",
     )
     r_id: str | None = _key(_text, None, "Only the data point of this rID.", example="site_power")
+    resource_id: str | None = _key(_text, None, "Only data points of this resource.", example="chiller-2")
+    market_context: str | None = _key(
+        _written_as(ANY_URI),
+        None,
+        "Only data points of this market context; where they name none, of VENs that take part in it.",
+        example="http://utility.example/programs/peak",
+    )
+    group_id: str | None = _key(_text, None, "Only VENs of this group.", example="north")
     granularity: float = _key(_whole_seconds, "1m", "The time between two readings; 0 means on change.")
     report_back_duration: float = _key(_whole_seconds, "5m", "The time between two reports; 0 means a single report.")
+
+
+@attrs.frozen(kw_only=True)
+class OfferedPoint:
+    """A data point of a report that this VTN offers (periods in seconds)."""
+
+    r_id: str = _key(_text, attrs.NOTHING, "Its rID.", example="frequency")
+    report_type: str = _key(_written_as(REPORT_TYPE), "reading", "Its reportType.")
+    reading_type: str = _key(_written_as(READING_TYPE), "Direct Read", "Its readingType.")
+    item_base: ItemBase | None = _key(
+        _unit,
+        None,
+        "Its unit: a name of the schema, or a table of the name and what belongs to it.",
+        example="frequency",
+    )
+    min_period: float = _key(_whole_seconds, "10s", "The shortest time between two readings.")
+    max_period: float = _key(_whole_seconds, "1d", "The longest.")
+    on_change: bool = _key(_flag, False, "Whether it is also reported on change (granularity 0).")
+    value: float | None = _key(_finite, None, "Its value, where that is always the same.", example=50.0)
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_period < self.min_period:
+            raise ValueError("max_period is shorter than min_period")
+
+
+@attrs.frozen(kw_only=True)
+class Offer:
+    """A report of this VTN, which VENs may request."""
+
+    report_specifier_id: str = _key(_specifier, attrs.NOTHING, "Its reportSpecifierID.", example="grid")
+    report_name: str = _key(_report_name, "TELEMETRY_USAGE", "Its reportName, without METADATA_.")
+    duration: float = _key(_whole_seconds, "1h", "How far back its readings reach.")
+    source: str | None = _key(
+        _function_path,
+        None,
+        "Your function that knows the readings; points with a value do not need it.",
+        example="utility.dr:readings",
+    )
+    data_points: tuple[OfferedPoint, ...] = _sections(OfferedPoint, "A data point of the offer above.")
+
+    def __attrs_post_init__(self) -> None:
+        r_ids = [point.r_id for point in self.data_points]
+        if not r_ids:
+            raise ValueError("offers nothing: write [[offers.data_points]] below it")
+        if len(set(r_ids)) < len(r_ids):
+            raise ValueError("two of its data points have the same r_id")
+        if not self.source and (silent := [point.r_id for point in self.data_points if point.value is None]):
+            raise ValueError(f"where is the value of {silent[0]!r} to come from?  Name a source, or give it a value")
+
+
+@attrs.frozen(kw_only=True)
+class Events:
+    """How VENs are to answer events (seconds)."""
+
+    answer_within: float = _key(
+        _period, "5m", "An answer is overdue after this time, where the event itself sets no notification period."
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -443,6 +578,8 @@ class Config:
     reports: tuple[WantedReport, ...] = _sections(
         WantedReport, "Readings to request from every VEN that offers them; without any, none are requested."
     )
+    offers: tuple[Offer, ...] = _sections(Offer, "A report of this VTN, which VENs may request.")
+    events: Events = _section(Events, "How VENs are to answer events; read again on SIGHUP.")
     handlers: HandlerClasses = _section(HandlerClasses, "Your own handler resources, by service.")
     limits: Limits = _section(Limits, "What VENs may ask of this server.")
     api: Api = _section(Api, "The operator's API: plain HTTP with a token, so keep it on this machine.")
@@ -556,7 +693,7 @@ def _contradictions(raw: dict[str, Any]) -> Iterator[str]:
         if isinstance(tls, dict) and tls.get(name, []) == []:
             yield f"tls.{name}: is missing: the files of {what}"
     owners: dict[tuple[str, str], str] = {}
-    for place, identity in _identities(raw.get("vens")):
+    for place, identity in (*_identities(raw.get("vens")), *_specifiers(raw.get("offers"))):
         owner = owners.setdefault(identity, place)
         if owner != place:
             yield f"{place}: the same as {owner}"
@@ -574,6 +711,13 @@ def _identities(vens: object) -> Iterator[tuple[str, tuple[str, str]]]:
             with suppress(ValueError):
                 # The short form is the end of the whole one: 10 bytes, 29 characters.
                 yield f"vens[{index}].fingerprints[{number}]", ("fingerprint", _fingerprint(raw)[-29:])
+
+
+def _specifiers(offers: object) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Place and value of all that may stand only once among the offers."""
+    for index, offer in enumerate(offers if isinstance(offers, list) else ()):
+        if isinstance(offer, dict) and isinstance(specifier := offer.get("report_specifier_id"), str):
+            yield f"offers[{index}].report_specifier_id", ("offer", specifier)
 
 
 # --- the commented example ------------------------------------------------------------------------

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
+import attrs
+
+
+@attrs.frozen
+class Mistake:
+    """One thing to mend: where it stands (``signals[0].signal_type``), what is wrong, and what could stand there."""
+
+    place: str
+    reason: str
+    allowed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}" if self.place else self.reason
+
 
 class VtnError(Exception):
     """A message or an operator's wish that cannot be served, told in the protocol's terms.
@@ -11,14 +28,27 @@ class VtnError(Exception):
     may not know.  Do not use it for faults of our own (a bug, a full disk): let those fly, the chain
     answers 500 with an incident id and logs them.
 
-    ``response_code`` is the application response code of OpenADR 2.0b (three digits).
+    ``response_code`` is the application response code of OpenADR 2.0b (three digits).  ``mistakes`` are the
+    places in what an operator said, where that is what is refused.
     """
 
     response_code = "500"
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, mistakes: Iterable[Mistake] = ()) -> None:
         super().__init__(description)
         self.description = description
+        self.mistakes = tuple(mistakes)
+
+    @classmethod
+    def at(cls, place: str, reason: str, allowed: Iterable[str] = ()) -> Self:
+        """The error of one place in an operator's wish."""
+        return cls.of([Mistake(place, reason, tuple(allowed))])
+
+    @classmethod
+    def of(cls, mistakes: Iterable[Mistake]) -> Self:
+        """The error of all these places in an operator's wish."""
+        found = tuple(dict.fromkeys(mistakes))
+        return cls("; ".join(map(str, found)), found)
 
 
 class OutOfSequence(VtnError):
@@ -55,6 +85,12 @@ class ComplianceError(VtnError):
     """A broken rule without a closer code, such as a message on the wrong endpoint."""
 
     response_code = "459"
+
+
+class ReportNotSupported(VtnError):
+    """A report that is known but cannot be given as it is wanted.  Not for one that is not known: InvalidID."""
+
+    response_code = "461"
 
 
 class TargetMismatch(VtnError):

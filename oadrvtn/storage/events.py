@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, case, func, insert, or_, select, type_coerce, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
+from .audience import among
 from .database import Txn
-from .tables import answers, events, ledger, vens
+from .tables import answers, events, ledger, microseconds, vens
+
+Telling = tuple[str, int, datetime]
+"""One telling of one version of an event to a VEN: (event_id, modification_number, queued_at)."""
 
 DELIVERIES = 2
 """So many clean sendings, a lease apart, are enough where no answer is due."""
+MOST_OFFERS = 10
+"""After so many a VEN that does not take note that an event is gone is left alone."""
 
 
 @attrs.frozen
 class Event:
-    """An event.  It is sent until ``gone_at`` (end, tolerance and recovery); None: open-ended.
+    """An event.  It ends at ``ends_at`` and is sent until ``gone_at`` (end, tolerance and recovery); None: open-ended.
 
     ``document`` is its eiEvent, ``source`` who made it, such as "operator".
     """
@@ -29,7 +36,9 @@ class Event:
     for_everyone: bool
     market_context: str
     dtstart: datetime
+    ends_at: datetime | None
     gone_at: datetime | None
+    deleted_at: datetime | None
     response_required: str
     document: bytes
     source: str
@@ -42,7 +51,10 @@ class Line:
     """A line of the ledger: one VEN, one version of one event.
 
     State: queued, offered, acknowledged (sent often enough where no answer is due), opted, refused,
-    superseded or given_up.  ``wants`` is what is still open: "answer", "delivery" or "nothing".
+    superseded, given_up, or withheld: not told, because the VEN has another event then.  ``wants`` is what is
+    still open: "answer", "delivery" or "nothing".  ``withdrawn``: the event does not concern the VEN any more;
+    it is shown as cancelled or, ``removed``, not at all.  Offers and deliveries count from ``queued_at`` on.
+    ``deadline`` is when an answer is due, where the event itself says so, or a withheld line is looked at again.
     """
 
     ven_id: str
@@ -51,6 +63,9 @@ class Line:
     state: str
     wants: str
     withdrawn: bool
+    removed: bool
+    deadline: datetime | None
+    unanswered_at: datetime | None
     queued_at: datetime
     offers: int
     deliveries: int
@@ -65,6 +80,16 @@ class Line:
     def key(self) -> tuple[str, int]:
         """(event_id, modification_number)."""
         return self.event_id, self.modification_number
+
+    @property
+    def telling(self) -> Telling:
+        """What its offers and deliveries are counted by."""
+        return self.event_id, self.modification_number, self.queued_at
+
+    @property
+    def told(self) -> bool:
+        """Whether the VEN may hold the event: it was told, and not that it is over for it."""
+        return not self.withdrawn or self.wants != "nothing"
 
 
 @attrs.frozen
@@ -90,6 +115,7 @@ _APPLICABLE = (
     .join(ledger, _CURRENT)
     .where(
         ledger.c.ven_id == bindparam("ven_id"),
+        ledger.c.removed.is_(False),
         _HERE,
         # What is cancelled, for all or for this VEN, is shown until that has arrived.
         or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
@@ -100,12 +126,14 @@ _WANTED = (
     .join(vens, vens.c.ven_id == ledger.c.ven_id)
     .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
 )
-_MISSED = _EVENT.where(
-    events.c.for_everyone.is_(True),
-    events.c.cancelled.is_(False),
-    _HERE,
-    ~select(ledger.c.ven_id).where(_CURRENT, ledger.c.ven_id == bindparam("ven_id")).exists(),
-)
+_RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
+
+
+_REMOVALS = (
+    _LINE.join(events, _CURRENT).where(
+        ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", ledger.c.removed.is_(True), _HERE
+    )
+)  # fmt: skip
 
 
 def get(txn: Txn, event_id: str) -> Event | None:
@@ -126,9 +154,33 @@ def change(txn: Txn, event: Event) -> None:
 
 
 def listed(txn: Txn, now: datetime, all_of_them: bool) -> list[Event]:
-    """The events that are still sent, or all, by their start."""
-    query = _EVENT if all_of_them else _EVENT.where(or_(events.c.gone_at.is_(None), events.c.gone_at > now))
-    return [Event(*row) for row in txn.execute(query.order_by(events.c.dtstart, events.c.event_id))]
+    """The events that are still sent and not deleted, or all, by their start."""
+    query = _EVENT if all_of_them else _EVENT.where(_HERE, events.c.deleted_at.is_(None))
+    return [Event(*row) for row in txn.execute(query.order_by(events.c.dtstart, events.c.event_id), {"now": now})]
+
+
+def running(txn: Txn, now: datetime) -> list[Event]:
+    """The events that are still sent and neither cancelled nor deleted, by their start."""
+    query = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
+    return [Event(*row) for row in txn.execute(query, {"now": now})]
+
+
+def overlapping(txn: Txn, event: Event, now: datetime) -> list[tuple[str, str, datetime | None]]:
+    """Who holds another event of the same market context at the time of this one: (ven_id, event_id, ends_at) each."""
+    begins_before = [] if event.ends_at is None else [events.c.dtstart < event.ends_at]
+    query = (
+        select(ledger.c.ven_id, events.c.event_id, events.c.ends_at)
+        .join(ledger, _CURRENT)
+        .where(
+            events.c.market_context == event.market_context,
+            events.c.event_id != event.event_id,
+            *begins_before,
+            or_(events.c.ends_at.is_(None), events.c.ends_at > max(event.dtstart, now)),
+            _RUNNING,
+            ledger.c.withdrawn.is_(False),
+        )
+    )
+    return [tuple(row) for row in txn.execute(query, {"now": now})]
 
 
 def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]:
@@ -143,19 +195,83 @@ def wanted(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
     return [Line(*row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
 
 
-def missed(txn: Txn, ven_id: str, now: datetime) -> list[Event]:
-    """The events for everyone, still sent and not cancelled, of which a VEN has no line: it was not registered."""
-    return [Event(*row) for row in txn.execute(_MISSED, {"ven_id": ven_id, "now": now})]
+def removals(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
+    """What a VEN is to learn that it is gone, by an oadrDistributeEvent without it."""
+    return [Line(*row) for row in txn.execute(_REMOVALS, {"ven_id": ven_id, "now": now})]
 
 
 # --- ledger -----------------------------------------------------------------------------------------
 
 
+def _later(moment: Any) -> Any:
+    """When a line is told anew: at a moment, but never at the same as before; tellings are told apart by it."""
+    return func.max(type_coerce(moment, Integer), type_coerce(ledger.c.queued_at, Integer) + 1)
+
+
+_TOLD_ANEW = upsert(ledger)
+_TOLD_ANEW = _TOLD_ANEW.on_conflict_do_update(
+    index_elements=["ven_id", "event_id", "modification_number"],
+    set_={
+        **{column.name: _TOLD_ANEW.excluded[column.name] for column in ledger.columns if not column.primary_key},
+        "queued_at": _later(_TOLD_ANEW.excluded.queued_at),
+    },
+)
+_SET_ASIDE = upsert(ledger)
+_SET_ASIDE = _SET_ASIDE.on_conflict_do_update(
+    index_elements=["ven_id", "event_id", "modification_number"],
+    set_={"state": _SET_ASIDE.excluded.state, "deadline": _SET_ASIDE.excluded.deadline},
+)
+
+
 def write_lines(txn: Txn, lines: Iterable[dict[str, Any]]) -> None:
-    """New lines, of the ledger's columns."""
+    """Lines of the ledger's columns: new ones, or such as are told from the start again."""
     rows = list(lines)
     if rows:
-        txn.execute(insert(ledger), rows)
+        txn.execute(_TOLD_ANEW, rows)
+
+
+def withhold(txn: Txn, lines: Iterable[dict[str, Any]]) -> None:
+    """Lines that are not told, for now; a removal that is open stays so."""
+    rows = list(lines)
+    if rows:
+        txn.execute(_SET_ASIDE, rows)
+
+
+def remove_lines(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime) -> None:
+    """Have these VENs learn that an event is gone for them, by an oadrDistributeEvent without it.
+
+    What they opted stays in the ledger.
+    """
+    txn.execute(
+        update(ledger)
+        .where(
+            ledger.c.event_id == event.event_id,
+            ledger.c.modification_number == event.modification_number,
+            among(ledger.c.ven_id, ven_ids),
+        )
+        .values(
+            state="queued", wants="delivery", withdrawn=True, removed=True, deadline=None, unanswered_at=None,
+            queued_at=_later(microseconds(now)), offers=0, deliveries=0,
+        )
+    )  # fmt: skip
+
+
+def ask_again(txn: Txn, event: Event, wants: str, now: datetime) -> None:
+    """Ask for answers that were not due before, or no longer: ``wants`` is "answer" or "delivery"."""
+    open_before = ("queued", "offered", "acknowledged") if wants == "answer" else ("queued", "offered")
+    txn.execute(
+        update(ledger)
+        .where(
+            ledger.c.event_id == event.event_id,
+            ledger.c.modification_number == event.modification_number,
+            ledger.c.removed.is_(False),
+            or_(ledger.c.withdrawn.is_(False), ledger.c.wants != "nothing"),
+            ledger.c.state.in_(open_before),
+        )
+        .values(
+            state="queued", wants=wants, queued_at=_later(microseconds(now)), offers=0, deliveries=0, unanswered_at=None
+        )
+    )
 
 
 def line(txn: Txn, ven_id: str, event_id: str, modification_number: int) -> Line | None:
@@ -167,6 +283,27 @@ def line(txn: Txn, ven_id: str, event_id: str, modification_number: int) -> Line
     )
     row = txn.execute(query).first()
     return Line(*row) if row else None
+
+
+def current_lines(txn: Txn, event_id: str) -> list[Line]:
+    """The ledger of an event's present version."""
+    return [Line(*row) for row in txn.execute(_LINE.join(events, _CURRENT).where(ledger.c.event_id == event_id))]
+
+
+def lines_of(txn: Txn, ven_ids: Collection[str], now: datetime) -> list[Line]:
+    """What these VENs were told of the present versions of running events."""
+    query = _LINE.join(events, _CURRENT).where(_RUNNING, among(ledger.c.ven_id, ven_ids))
+    return [Line(*row) for row in txn.execute(query, {"now": now})]
+
+
+def withheld_from(txn: Txn, now: datetime, market_context: str | None = None) -> set[str]:
+    """The VENs from which running events are withheld: of a market context, or such as may be told by now."""
+    query = select(ledger.c.ven_id).join(events, _CURRENT).where(ledger.c.state == "withheld", _RUNNING)
+    if market_context is None:
+        query = query.where(ledger.c.deadline <= now)
+    else:
+        query = query.where(events.c.market_context == market_context)
+    return set(txn.execute(query, {"now": now}).scalars())
 
 
 def lines_of_event(txn: Txn, event_id: str) -> list[Line]:
@@ -188,7 +325,8 @@ def tally(txn: Txn, event_id: str) -> list[tuple[str, str | None, int]]:
     VENs that it no longer concerns are left out.
     """
     query = select(ledger.c.state, ledger.c.opt_type, func.count()).join(events, _CURRENT)
-    query = query.where(ledger.c.event_id == event_id, ledger.c.withdrawn.is_(False))
+    concerned = or_(ledger.c.withdrawn.is_(False), ledger.c.state == "withheld")
+    query = query.where(ledger.c.event_id == event_id, concerned)
     return [tuple(row) for row in txn.execute(query.group_by(ledger.c.state, ledger.c.opt_type))]
 
 
@@ -236,6 +374,7 @@ _OFFERED = (
         ledger.c.ven_id == bindparam("ven"),
         ledger.c.event_id == bindparam("event"),
         ledger.c.modification_number == bindparam("modification"),
+        ledger.c.queued_at == bindparam("queued"),  # what was told before counts no more
     )
     .values(
         offers=ledger.c.offers + bindparam("count"),
@@ -253,7 +392,7 @@ _OFFERED = (
 
 
 def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
-    """Add what was sent: ``{"ven", "epoch", "event", "modification", "count", "clean", "at"}`` each.
+    """Add what was sent: ``{"ven", "epoch", "event", "modification", "queued", "count", "clean", "at"}`` each.
 
     ``clean`` counts the deliveries: sendings a lease apart whose response was written whole.
     """
@@ -263,18 +402,44 @@ def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
 
 _LOST = and_(
     ledger.c.wants != "nothing",
-    select(events.c.event_id)
-    .where(events.c.event_id == ledger.c.event_id, events.c.gone_at <= bindparam("now"))
-    .exists(),
+    or_(
+        and_(ledger.c.removed.is_(True), ledger.c.offers >= MOST_OFFERS),
+        select(events.c.event_id)
+        .where(events.c.event_id == ledger.c.event_id, events.c.gone_at <= bindparam("now"))
+        .exists(),
+    ),
 )
 
 
 def give_up(txn: Txn, now: datetime) -> list[tuple[str, str]]:
-    """Close the lines of events that are past and still lack an answer: (ven_id, event_id) each."""
+    """Close the lines of events that are past and still lack an answer or a delivery: (ven_id, event_id) each.
+
+    Also removals that were offered often enough.
+    """
     found = txn.execute(select(ledger.c.ven_id, ledger.c.event_id).where(_LOST), {"now": now}).all()
     if found:
         state = case((ledger.c.state.in_(("queued", "offered")), "given_up"), else_=ledger.c.state)
         txn.execute(update(ledger).where(_LOST).values(state=state, wants="nothing"), {"now": now})
+    return [(ven_id, event_id) for ven_id, event_id in found]
+
+
+_UNNOTED = and_(
+    ledger.c.wants == "answer",
+    ledger.c.unanswered_at.is_(None),
+    ledger.c.ven_id.not_in(select(vens.c.ven_id).where(vens.c.report_only.is_(True))),  # is not asked
+)
+
+
+def note_unanswered(txn: Txn, answer_within: timedelta, now: datetime) -> list[tuple[str, str]]:
+    """Note that answers are overdue: (ven_id, event_id) each, once.
+
+    They are due at their deadline; where there is none, ``answer_within`` after they were asked for.
+    """
+    in_general = and_(ledger.c.deadline.is_(None), ledger.c.queued_at <= now - answer_within)
+    noted = update(ledger).values(unanswered_at=now).returning(ledger.c.ven_id, ledger.c.event_id)
+    found = [
+        row for overdue in (ledger.c.deadline <= now, in_general) for row in txn.execute(noted.where(_UNNOTED, overdue))
+    ]
     return [(ven_id, event_id) for ven_id, event_id in found]
 
 
@@ -303,7 +468,9 @@ def answers_to(txn: Txn, event_id: str) -> list[Answer]:
 
 
 def counts(txn: Txn, now: datetime) -> dict[str, int]:
-    """How many events there are, and are still sent."""
-    here = or_(events.c.gone_at.is_(None), events.c.gone_at > now)
-    row = txn.execute(select(func.count(), func.count().filter(here)).select_from(events)).one()
-    return {"events": row[0], "events_current": row[1]}
+    """How many events there are and are still sent, and how many answers to them are overdue."""
+    here = and_(_HERE, events.c.deleted_at.is_(None))
+    row = txn.execute(select(func.count(), func.count().filter(here)).select_from(events), {"now": now}).one()
+    overdue = select(func.count()).where(ledger.c.wants == "answer", ledger.c.unanswered_at.is_not(None))
+    late = txn.execute(overdue).scalar_one()
+    return {"events": row[0], "events_current": row[1], "answers_overdue": late}

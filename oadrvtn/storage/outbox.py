@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from sqlalchemy import bindparam, case, insert, select, update
 
+from .audience import among
 from .database import Txn
 from .tables import outbox
 
@@ -18,7 +19,7 @@ OPEN = ("queued", "offered")
 
 @attrs.frozen
 class Entry:
-    """An entry: ``document`` is the message, ``kind`` which one, ``reference`` the report request that it is about.
+    """An entry: ``document`` is the message, ``kind`` which one, ``reference`` the report requests that it is about.
 
     State: queued, offered, done, refused, superseded or given_up.
     """
@@ -38,7 +39,13 @@ class Entry:
     response_code: str | None
     response_description: str | None
 
+    @property
+    def references(self) -> frozenset[str]:
+        """The IDs of this VTN's report requests that it is about."""
+        return frozenset((self.reference or "").split())
 
+
+_PUT = insert(outbox).returning(outbox.c.id)
 _ENTRY = select(*(outbox.c[field.name] for field in attrs.fields(Entry)))
 _OPEN = (
     _ENTRY.where(outbox.c.ven_id == bindparam("ven_id"), outbox.c.state.in_(OPEN))
@@ -48,7 +55,7 @@ _OPEN = (
 
 def put(txn: Txn, **values: Any) -> int:
     """A new entry; its id."""
-    return txn.execute(insert(outbox).values(**values).returning(outbox.c.id)).scalar_one()
+    return txn.execute(_PUT, values).scalar_one()
 
 
 def pending(txn: Txn, ven_id: str) -> list[Entry]:
@@ -80,15 +87,10 @@ def ever(txn: Txn, ven_id: str, kind: str) -> bool:
     return txn.execute(query).first() is not None
 
 
-def referring(txn: Txn, ven_id: str, kind: str, references: Iterable[str]) -> list[Entry]:
-    """Open entries of a kind about these references."""
-    query = _ENTRY.where(
-        outbox.c.ven_id == ven_id,
-        outbox.c.kind == kind,
-        outbox.c.state.in_(OPEN),
-        outbox.c.reference.in_(list(references)),
-    )
-    return [Entry(*row) for row in txn.execute(query)]
+def references(txn: Txn, ven_id: str, kind: str) -> list[str]:
+    """What a VEN's entries of a kind, open or closed, are about."""
+    query = select(outbox.c.reference).where(outbox.c.ven_id == ven_id, outbox.c.kind == kind)
+    return [reference for reference in txn.execute(query).scalars() if reference]
 
 
 def close(
@@ -97,7 +99,7 @@ def close(
     """Close entries that are open, in this state, with what the VEN answered."""
     txn.execute(
         update(outbox)
-        .where(outbox.c.id.in_(list(ids)), outbox.c.state.in_(OPEN))
+        .where(among(outbox.c.id, list(ids)), outbox.c.state.in_(OPEN))
         .values(state=state, closed_at=now, response_code=code, response_description=text)
     )
 

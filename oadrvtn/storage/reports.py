@@ -1,16 +1,23 @@
-"""What VENs can report, what was asked of them, and the readings that came."""
+"""What VENs can report, what is wanted of them all, and what was asked of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
 
+from ..model.config import WantedReport
+from .audience import GROUP, PROGRAM, among
 from .database import Txn
-from .tables import capabilities, readings, report_requests
+from .tables import capabilities, data_points, report_requests, traits, vens, wishes
+
+OPEN = ("requested", "accepted", "cancelling")
+"""The states of a request that is not over."""
 
 
 @attrs.frozen
@@ -24,8 +31,46 @@ class Capability:
 
 
 @attrs.frozen
+class DataPoint:
+    """One data point of a capability; periods in seconds.
+
+    ``report_name`` is without METADATA_, ``item_base`` the kind of unit (powerReal), ``unit`` and ``scale`` its
+    itemUnits (W) and siScaleCode (k), ``resource_ids`` what it measures.
+    """
+
+    report_specifier_id: str
+    r_id: str
+    report_name: str | None
+    report_type: str
+    reading_type: str
+    item_base: str | None
+    unit: str | None
+    scale: str | None
+    market_context: str | None
+    min_period: float | None
+    max_period: float | None
+    on_change: bool | None
+    resource_ids: tuple[str, ...]
+
+
+@attrs.frozen
+class Offer:
+    """A report that a VEN can make."""
+
+    ven_id: str
+    capability_id: int
+    report_specifier_id: str
+
+
+@attrs.frozen(kw_only=True)
 class ReportRequest:
-    """One report that was asked of a VEN.  State: requested, accepted, refused, cancelled, done or superseded."""
+    """One report that was asked of a VEN; ``granularity`` and ``report_back`` in seconds.
+
+    State: requested, accepted, refused, cancelling (it was told to stop), cancelled, done, superseded, or
+    dropped: the VEN does not list it as pending any more.  ``wish_id`` is the standing wish that it serves,
+    ``fills`` the request in whose readings it is to fill a gap.
+    ``gaps_until`` is up to when gaps were looked for, ``look_at`` when to look again.
+    """
 
     report_request_id: str
     ven_id: str
@@ -33,36 +78,30 @@ class ReportRequest:
     report_specifier_id: str
     report_name: str | None
     one_shot: bool
+    wish_id: str | None = None
+    fills: str | None = None
+    granularity: float = 0.0
+    report_back: float = 0.0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    gaps_until: datetime | None = None
+    look_at: datetime | None = None
     document: bytes
-    state: str
+    state: str = "requested"
     created_at: datetime
     changed_at: datetime
-    response_code: str | None
-    response_description: str | None
-
-
-@attrs.frozen
-class Reading:
-    """One value of one data point; ``seconds`` is the length of its interval, ``previous_*`` what it replaced."""
-
-    ven_id: str
-    report_request_id: str
-    r_id: str
-    start: datetime
-    seconds: float | None
-    value: float | None
-    payload: str | None
-    data_quality: str | None
-    confidence: int | None
-    accuracy: float | None
-    received_at: datetime
-    previous_value: float | None = None
-    previous_payload: str | None = None
-    previous_received_at: datetime | None = None
+    response_code: str | None = None
+    response_description: str | None = None
 
 
 _CAPABILITY = select(*(capabilities.c[field.name] for field in attrs.fields(Capability)))
+_POINT = select(*(data_points.c[field.name] for field in attrs.fields(DataPoint)))
 _REQUEST = select(*(report_requests.c[field.name] for field in attrs.fields(ReportRequest)))
+_ADD = insert(report_requests)
+_FIELDS = [field.name for field in attrs.fields(ReportRequest)]
+
+
+# --- what a VEN offers ------------------------------------------------------------------------------------
 
 
 def add_capability(txn: Txn, ven_id: str, document: bytes, now: datetime) -> int:
@@ -78,9 +117,155 @@ def current_capability(txn: Txn, ven_id: str) -> Capability | None:
     return Capability(*row) if row else None
 
 
+_DESCRIBE = f"""
+INSERT OR IGNORE INTO data_points (capability_id, {", ".join(field.name for field in attrs.fields(DataPoint))})
+VALUES ({", ".join("?" * (len(attrs.fields(DataPoint)) + 1))})
+"""
+
+
+def describe(txn: Txn, capability_id: int, points: Iterable[DataPoint]) -> None:
+    """Note the data points of a capability; of two with one name the first counts."""
+    rows = [
+        (capability_id, *attrs.astuple(point, recurse=False)[:-1], json.dumps(point.resource_ids)) for point in points
+    ]
+    if rows:
+        txn.exec_driver_sql(_DESCRIBE, rows)
+
+
+def _points(rows: Iterable[Any]) -> list[DataPoint]:
+    return [DataPoint(*(*row[:-1], tuple(json.loads(row[-1])))) for row in rows]
+
+
+def points_of(txn: Txn, capability_id: int) -> list[DataPoint]:
+    """The data points of a capability, by their names."""
+    query = _POINT.where(data_points.c.capability_id == capability_id)
+    return _points(txn.execute(query.order_by(data_points.c.report_specifier_id, data_points.c.r_id)))
+
+
+def current_version(txn: Txn, ven_id: str) -> int | None:
+    """The id of what a VEN last said it can report."""
+    return txn.execute(select(func.max(capabilities.c.id)).where(capabilities.c.ven_id == ven_id)).scalar()
+
+
+def points_named(txn: Txn, ven_id: str, report_name: str) -> list[DataPoint]:
+    """The data points that a VEN offers now under a report name."""
+    version = select(func.max(capabilities.c.id)).where(capabilities.c.ven_id == ven_id).scalar_subquery()
+    query = _POINT.where(data_points.c.capability_id == version, data_points.c.report_name == report_name)
+    return _points(txn.execute(query))
+
+
+# --- what is wanted of all --------------------------------------------------------------------------------
+
+
+def put_wish(txn: Txn, wish_id: str, wanted: str, now: datetime) -> None:
+    """A standing wish, as JSON."""
+    txn.execute(insert(wishes).values(wish_id=wish_id, document=wanted, created_at=now))
+
+
+def wishes_put(txn: Txn) -> dict[str, str]:
+    """The standing wishes that were put: JSON by wish_id, the oldest first."""
+    query = select(wishes.c.wish_id, wishes.c.document).order_by(wishes.c.created_at, wishes.c.wish_id)
+    return {wish_id: wanted for wish_id, wanted in txn.execute(query)}
+
+
+def drop_wish(txn: Txn, wish_id: str) -> None:
+    """Forget a standing wish."""
+    txn.execute(delete(wishes).where(wishes.c.wish_id == wish_id))
+
+
+def _has(kind: str, value: str) -> ColumnElement[bool]:
+    """Whether the VEN has this trait."""
+    return (
+        select(traits.c.ven_id)
+        .where(traits.c.ven_id == vens.c.ven_id, traits.c.kind == kind, traits.c.value == value)
+        .exists()
+    )
+
+
+def _fits(wanted: WantedReport) -> list[ColumnElement[bool]]:
+    """What a data point and its VEN must be for a wish."""
+    point = data_points.c
+    conditions = [
+        point[name] == value
+        for name in ("report_name", "reading_type", "report_type", "item_base", "r_id")
+        if (value := getattr(wanted, name)) is not None
+    ]
+    if wanted.resource_id is not None:  # in a JSON list, where quotes stand around each of them alone
+        conditions.append(func.instr(point.resource_ids, json.dumps(wanted.resource_id)) > 0)
+    if wanted.group_id is not None:
+        conditions.append(_has(GROUP, wanted.group_id))
+    if wanted.market_context is not None:
+        silent = and_(point.market_context.is_(None), _has(PROGRAM, wanted.market_context))
+        conditions.append(or_(point.market_context == wanted.market_context, silent))
+    return conditions
+
+
+_LATER = capabilities.alias()
+_IS_CURRENT = (
+    ~select(_LATER.c.id).where(_LATER.c.ven_id == capabilities.c.ven_id, _LATER.c.id > capabilities.c.id).exists()
+)
+_OFFERS = (
+    select(capabilities.c.ven_id, capabilities.c.id, data_points.c.report_specifier_id)
+    .join(data_points, data_points.c.capability_id == capabilities.c.id)
+    .join(vens, vens.c.ven_id == capabilities.c.ven_id)
+    .where(vens.c.registration_id.is_not(None), _IS_CURRENT)
+    .distinct()
+)
+
+
+def offers(txn: Txn, wanted: WantedReport, ven_ids: Collection[str] | None = None) -> list[Offer]:
+    """Who offers now what is wanted, of these VENs or of all that are registered."""
+    query = _OFFERS.where(*_fits(wanted))
+    if ven_ids is not None:
+        query = query.where(among(capabilities.c.ven_id, ven_ids))
+    return [Offer(*row) for row in txn.execute(query)]
+
+
+def wanted_points(
+    txn: Txn, wanted: WantedReport, capability_ids: Collection[int]
+) -> dict[tuple[int, str], list[DataPoint]]:
+    """The data points of offers that are wanted, by (capability_id, report_specifier_id)."""
+    query = (
+        _POINT.add_columns(data_points.c.capability_id)
+        .join(capabilities, capabilities.c.id == data_points.c.capability_id)
+        .join(vens, vens.c.ven_id == capabilities.c.ven_id)
+        .where(among(data_points.c.capability_id, capability_ids), *_fits(wanted))
+        .order_by(data_points.c.r_id)
+    )
+    found: dict[tuple[int, str], list[DataPoint]] = defaultdict(list)
+    for *row, capability_id in txn.execute(query):
+        found[capability_id, row[0]] += _points([row])
+    return found
+
+
+def wished(txn: Txn, ven_ids: Collection[str] | None = None) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """What is asked of these VENs, or of all, because of standing wishes.
+
+    (report_request_id, state) by (ven_id, report_specifier_id, wish_id).
+    """
+    asked = report_requests.c
+    query = select(asked.ven_id, asked.report_specifier_id, asked.wish_id, asked.report_request_id, asked.state)
+    query = query.where(asked.wish_id.is_not(None))
+    if ven_ids is not None:
+        query = query.where(among(asked.ven_id, ven_ids))
+    return {(ven_id, specifier, wish_id): (id, state) for ven_id, specifier, wish_id, id, state in txn.execute(query)}
+
+
+def forget_wishes(txn: Txn, ids: Collection[str]) -> None:
+    """These requests no longer serve a wish."""
+    txn.execute(update(report_requests).where(among(report_requests.c.report_request_id, ids)).values(wish_id=None))
+
+
+# --- what was asked ---------------------------------------------------------------------------------------
+
+
+def _requests(rows: Iterable[Any]) -> list[ReportRequest]:
+    return [ReportRequest(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+
+
 def add_request(txn: Txn, request: ReportRequest) -> None:
     """A new request."""
-    txn.execute(insert(report_requests).values(**attrs.asdict(request, recurse=False)))
+    txn.execute(_ADD, attrs.asdict(request, recurse=False))
 
 
 def requests_of(txn: Txn, ven_id: str, states: Iterable[str] | None = None) -> list[ReportRequest]:
@@ -88,88 +273,88 @@ def requests_of(txn: Txn, ven_id: str, states: Iterable[str] | None = None) -> l
     query = _REQUEST.where(report_requests.c.ven_id == ven_id)
     if states is not None:
         query = query.where(report_requests.c.state.in_(list(states)))
-    return [ReportRequest(*row) for row in txn.execute(query.order_by(report_requests.c.created_at))]
+    return _requests(txn.execute(query.order_by(report_requests.c.created_at)))
+
+
+def requests_named(txn: Txn, ven_id: str, ids: Collection[str]) -> dict[str, ReportRequest]:
+    """Those of a VEN's requests that have one of these IDs, by ID."""
+    query = _REQUEST.where(report_requests.c.ven_id == ven_id, among(report_requests.c.report_request_id, ids))
+    return {request.report_request_id: request for request in _requests(txn.execute(query))}
 
 
 def get_request(txn: Txn, ven_id: str, report_request_id: str) -> ReportRequest | None:
     """A VEN's request of this ID."""
-    query = _REQUEST.where(report_requests.c.ven_id == ven_id, report_requests.c.report_request_id == report_request_id)
-    row = txn.execute(query).first()
-    return ReportRequest(*row) if row else None
+    return requests_named(txn, ven_id, [report_request_id]).get(report_request_id)
 
 
-def change_requests(txn: Txn, ven_id: str, ids: Iterable[str], from_states: Iterable[str], **values: Any) -> None:
+def change_requests(txn: Txn, ven_id: str, ids: Collection[str], from_states: Iterable[str], **values: Any) -> None:
     """Set columns of those of a VEN's requests that are in one of these states."""
     txn.execute(
         update(report_requests)
         .where(
             report_requests.c.ven_id == ven_id,
-            report_requests.c.report_request_id.in_(list(ids)),
+            among(report_requests.c.report_request_id, ids),
             report_requests.c.state.in_(list(from_states)),
         )
         .values(**values)
     )
 
 
+def stop_requests(txn: Txn, ids: Collection[str], now: datetime) -> None:
+    """VENs are told to stop these requests, where they are not over."""
+    its_own = among(report_requests.c.report_request_id, ids)
+    stopped = update(report_requests).where(its_own, report_requests.c.state.in_(OPEN))
+    txn.execute(stopped.values(state="cancelling", changed_at=now))
+
+
+def accept_requests(
+    txn: Txn, ven_id: str, ids: Collection[str], from_states: Iterable[str], now: datetime, **values: Any
+) -> None:
+    """A VEN has taken on what it was asked; from the start on, each periodic sample that does not come is missed."""
+    asked = report_requests.c
+    sampled = and_(asked.granularity > 0, asked.one_shot.is_(False))
+    first = {
+        name: case((sampled, func.coalesce(asked[name], asked.starts_at)), else_=None)
+        for name in ("gaps_until", "look_at")
+    }
+    change_requests(txn, ven_id, ids, from_states, state="accepted", changed_at=now, **first, **values)
+
+
 def supersede_requests(txn: Txn, ven_id: str, now: datetime) -> None:
-    """Close what was asked of a VEN so far, because it said anew what it can report, or who it is."""
-    txn.execute(
-        update(report_requests)
-        .where(report_requests.c.ven_id == ven_id, report_requests.c.state.in_(("requested", "accepted")))
-        .values(state="superseded", changed_at=now)
-    )
+    """Close what was asked of a VEN so far, because it said anew what it can report, or who it is.
 
-
-# --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
-
-_COLUMNS = [field.name for field in attrs.fields(Reading)]
-# A report that a VEN repeats, because the answer was lost, does not push out what it had replaced.
-_SAME = "readings.value IS excluded.value AND readings.payload IS excluded.payload"
-_INSERT = f"""
-INSERT INTO readings ({", ".join(_COLUMNS[:11])}) VALUES ({", ".join("?" * 11)})
-ON CONFLICT (ven_id, report_request_id, r_id, start) DO UPDATE SET
-  previous_value = CASE WHEN {_SAME} THEN readings.previous_value ELSE readings.value END,
-  previous_payload = CASE WHEN {_SAME} THEN readings.previous_payload ELSE readings.payload END,
-  previous_received_at = CASE WHEN {_SAME} THEN readings.previous_received_at ELSE readings.received_at END,
-  seconds = excluded.seconds, value = excluded.value, payload = excluded.payload,
-  data_quality = excluded.data_quality, confidence = excluded.confidence, accuracy = excluded.accuracy,
-  received_at = excluded.received_at
-"""
-
-
-def store_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
-    """Insert readings: tuples of the first eleven fields of Reading, instants in microseconds.
-
-    One that is there already is overwritten and becomes the new one's predecessor.
+    What an operator asks and the VEN did not answer yet stays; every wish may be asked of it again.
     """
-    if rows:
-        txn.exec_driver_sql(_INSERT, rows)
+    unanswered = and_(
+        report_requests.c.state == "requested", report_requests.c.wish_id.is_(None), report_requests.c.fills.is_(None)
+    )
+    its_own = update(report_requests).where(report_requests.c.ven_id == ven_id)
+    over = its_own.where(report_requests.c.state.in_(OPEN), ~unanswered)
+    txn.execute(over.values(state="superseded", changed_at=now))
+    txn.execute(its_own.where(report_requests.c.wish_id.is_not(None)).values(wish_id=None))
 
 
-def readings_of(
-    txn: Txn,
-    ven_id: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    r_id: str | None = None,
-    most: int = 10_000,
-) -> list[Reading]:
-    """A VEN's readings that start in [since, until), by start; at most ``most``, the newest where there are more."""
-    query = select(*(readings.c[name] for name in _COLUMNS)).where(readings.c.ven_id == ven_id)
-    if since is not None:
-        query = query.where(readings.c.start >= since)
-    if until is not None:
-        query = query.where(readings.c.start < until)
-    if r_id is not None:
-        query = query.where(readings.c.r_id == r_id)
-    query = query.order_by(readings.c.start.desc(), readings.c.r_id.desc()).limit(most)
-    return [Reading(*row) for row in txn.execute(query)][::-1]
+def to_look_at(txn: Txn, now: datetime, most: int) -> list[ReportRequest]:
+    """The requests in whose readings it is time to look for gaps, the longest due first."""
+    query = _REQUEST.where(report_requests.c.look_at <= now).order_by(report_requests.c.look_at)
+    return _requests(txn.execute(query.limit(most)))
+
+
+def filling(txn: Txn, report_request_id: str, since: datetime) -> bool:
+    """Whether something that was asked after ``since`` to fill a gap of this request is still to come."""
+    query = select(report_requests.c.report_request_id).where(
+        report_requests.c.fills == report_request_id,
+        report_requests.c.state.in_(OPEN),
+        report_requests.c.created_at > since,
+    )
+    return txn.execute(query.limit(1)).first() is not None
 
 
 def counts(txn: Txn) -> dict[str, int]:
-    """How many readings and open report requests there are."""
-    active = select(func.count()).select_from(report_requests).where(report_requests.c.state == "accepted")
-    return {
-        "readings": txn.execute(select(func.count()).select_from(readings)).scalar_one(),
-        "report_requests": txn.execute(active).scalar_one(),
-    }
+    """How many report requests run, and how many were made to fill gaps."""
+    row = txn.execute(
+        select(
+            func.count().filter(report_requests.c.state == "accepted"), func.count(report_requests.c.fills)
+        ).select_from(report_requests)
+    ).one()
+    return {"report_requests": row[0], "report_gaps_asked": row[1]}

@@ -19,6 +19,8 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    and_,
+    false,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,6 +85,8 @@ vens = Table(
     Column("report_only", Boolean, nullable=False, default=False),
     Column("xml_signature", Boolean, nullable=False, default=False),
     Column("poll_frequency", Float, nullable=False),
+    Column("wanted_poll_frequency", Float),
+    Column("leniency", String),
     Column("online", Boolean, nullable=False, default=False),
     Column("last_seen", Instant),
     Index(None, "online", "last_seen"),
@@ -97,6 +101,29 @@ certificates = Table(
     _ven_id(),
     Column("added_at", Instant, nullable=False),
     Index(None, "ven_id"),
+)
+
+# Groups of VENs, kept by operators; who is in one stands among the traits.
+groups = Table(
+    "groups",
+    metadata,
+    Column("group_id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+# What a VEN may be targeted by, beside its venID.  ``kind`` is a field of EiTarget ("group_ids",
+# "resource_ids", "party_ids", "pnodes"...) or "market_contexts": the programs it takes part in.
+# ``source`` says who knows it: "operator", or "metadata" for the resources that its reports name.
+traits = Table(
+    "traits",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("value", String, primary_key=True),
+    Column("source", String, primary_key=True),
+    Index(None, "kind", "value"),
+    sqlite_with_rowid=False,
 )
 
 # Certificates that asked to be let in, under the policy "approve".
@@ -123,6 +150,7 @@ bends = Table(
 )
 
 # An event; the document is its eiEvent, to which the clock and each VEN's view are applied when it is sent.
+# ``ends_at`` is the end of its active period, ``gone_at`` when it is no longer sent; both NULL: open-ended.
 events = Table(
     "events",
     metadata,
@@ -132,17 +160,23 @@ events = Table(
     Column("for_everyone", Boolean, nullable=False),
     Column("market_context", String, nullable=False),
     Column("dtstart", Instant, nullable=False),
+    Column("ends_at", Instant),
     Column("gone_at", Instant),
+    Column("deleted_at", Instant),
     Column("response_required", String, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Column("source", String, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("modified_at", Instant, nullable=False),
     Index(None, "gone_at"),
+    Index(None, "market_context", "dtstart"),
 )
 
 # What each VEN was told of each version of an event, and what it said.  ``wants`` is what is still open:
-# "answer", "delivery" (to be sent twice, no answer is due) or "nothing".
+# "answer", "delivery" (to be sent twice, no answer is due) or "nothing".  A line is ``withdrawn`` where the
+# event no longer concerns the VEN: it is shown as cancelled, or, ``removed``, not at all (the implied cancel).
+# ``deadline`` is when an answer is due, if the event says so itself (else a setting counts from ``queued_at``), or
+# when a line that is withheld is looked at again; ``unanswered_at`` is when the lack of an answer was noted.
 ledger = Table(
     "ledger",
     metadata,
@@ -152,6 +186,9 @@ ledger = Table(
     Column("state", String, nullable=False),
     Column("wants", String, nullable=False),
     Column("withdrawn", Boolean, nullable=False, default=False),
+    Column("removed", Boolean, nullable=False, default=False, server_default=false()),
+    Column("deadline", Instant),
+    Column("unanswered_at", Instant),
     Column("queued_at", Instant, nullable=False),
     Column("offers", Integer, nullable=False, default=0),
     Column("deliveries", Integer, nullable=False, default=0),
@@ -165,6 +202,15 @@ ledger = Table(
 )
 # What is open is little beside what is past.
 Index("ix_ledger_open", ledger.c.ven_id, ledger.c.event_id, sqlite_where=ledger.c.wants != "nothing")
+
+# The lines whose deadline is still to come, and those that are withheld until then.
+Index(
+    "ix_ledger_deadline",
+    ledger.c.deadline,
+    ledger.c.queued_at,
+    sqlite_where=and_(ledger.c.wants == "answer", ledger.c.unanswered_at.is_(None)),
+)
+Index("ix_ledger_withheld", ledger.c.deadline, sqlite_where=ledger.c.state == "withheld")
 
 # Every answer of a VEN to an event that said something new, in the order of their arrival.
 answers = Table(
@@ -214,7 +260,39 @@ capabilities = Table(
     Index(None, "ven_id"),
 )
 
-# Which reports were asked of a VEN.
+# The data points of each version, for whoever looks for one; periods in seconds.
+data_points = Table(
+    "data_points",
+    metadata,
+    Column("capability_id", Integer, ForeignKey("capabilities.id", ondelete="CASCADE"), primary_key=True),
+    Column("report_specifier_id", String, primary_key=True),
+    Column("r_id", String, primary_key=True),
+    Column("report_name", String),
+    Column("report_type", String, nullable=False),
+    Column("reading_type", String, nullable=False),
+    Column("item_base", String),
+    Column("unit", String),
+    Column("scale", String),
+    Column("market_context", String),
+    Column("min_period", Float),
+    Column("max_period", Float),
+    Column("on_change", Boolean),
+    Column("resource_ids", String, nullable=False),  # a JSON list
+    sqlite_with_rowid=False,
+)
+
+# Which readings are wanted of every VEN that offers them, beside those of the configuration.
+wishes = Table(
+    "wishes",
+    metadata,
+    Column("wish_id", String, primary_key=True),
+    Column("document", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+# Which reports were asked of a VEN; ``wish_id`` is the standing wish that it comes from, ``fills`` the request
+# whose gap it is to fill.  Periods in seconds; ``gaps_until`` is up to when gaps have been looked for, ``look_at``
+# when to look again (NULL: never).
 report_requests = Table(
     "report_requests",
     metadata,
@@ -224,6 +302,14 @@ report_requests = Table(
     Column("report_specifier_id", String, nullable=False),
     Column("report_name", String),
     Column("one_shot", Boolean, nullable=False),
+    Column("wish_id", String),
+    Column("fills", String),
+    Column("granularity", Float, nullable=False, server_default="0"),
+    Column("report_back", Float, nullable=False, server_default="0"),
+    Column("starts_at", Instant),
+    Column("ends_at", Instant),
+    Column("gaps_until", Instant),
+    Column("look_at", Instant),
     Column("document", LargeBinary, nullable=False),
     Column("state", String, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -231,6 +317,8 @@ report_requests = Table(
     Column("response_code", String),
     Column("response_description", String),
     Index(None, "ven_id", "state"),
+    Index(None, "look_at"),
+    Index(None, "fills"),
 )
 
 # The data.  ``value`` is NULL for a missing one (NaN, INF) and for a ``payload`` that is no number:
@@ -256,6 +344,37 @@ readings = Table(
     sqlite_with_rowid=False,
 )
 
+# The present state of each resource, from the newest TELEMETRY_STATUS reading of its data point.
+resource_states = Table(
+    "resource_states",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("r_id", String, primary_key=True),
+    Column("report_request_id", String, nullable=False),
+    Column("start", Instant, nullable=False),
+    Column("online", Boolean, nullable=False),
+    Column("manual_override", Boolean, nullable=False),
+    Column("load_control_state", String),  # JSON
+    Column("received_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The reports of this VTN that VENs asked for, under the VEN's ID; the next one is due at ``next_at``.
+provided = Table(
+    "provided",
+    metadata,
+    _ven_id(primary_key=True),
+    Column("report_request_id", String, primary_key=True),
+    Column("report_specifier_id", String, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("next_at", Instant),
+    Column("ends_at", Instant),
+    Index(None, "next_at"),
+)
+
 # Opts that a VEN made by oadrCreateOpt: a schedule, or a word on one event.
 opts = Table(
     "opts",
@@ -266,6 +385,8 @@ opts = Table(
     Column("event_id", String, ForeignKey("events.event_id", ondelete="CASCADE")),
     Column("opt_type", String, nullable=False),
     Column("whole_ven", Boolean, nullable=False),
+    Column("opt_reason", String),
+    Column("market_context", String),
     Column("document", LargeBinary, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("cancelled_at", Instant),
@@ -273,5 +394,17 @@ opts = Table(
     Index(None, "ven_id", "event_id"),
 )
 
-# What is known of the database itself: whether the last process left it in order.
+# The periods of a schedule; ``ends_at`` is NULL for one that is open-ended.
+opt_periods = Table(
+    "opt_periods",
+    metadata,
+    Column("opt", Integer, ForeignKey("opts.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant),
+    Index(None, "starts_at"),
+    sqlite_with_rowid=False,
+)
+
+# What is known of the whole: whether the last process left the database in order, which offers VENs were told of.
 house = Table("house", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))

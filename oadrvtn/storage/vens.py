@@ -18,6 +18,7 @@ from .tables import Instant, bends, candidates, certificates, microseconds, vens
 class Ven:
     """A VEN as the database knows it.  ``poll_frequency`` is in seconds, what it was last told.
 
+    ``wanted_poll_frequency`` is its own, ``leniency`` its own profile; None: those of the configuration.
     ``source`` says who let it in: "config", "operator", or the policy "handler" or "open"; "unlisted" is one
     that the configuration no longer lists.  ``epoch`` counts its registrations and their ends.
     """
@@ -35,6 +36,8 @@ class Ven:
     report_only: bool
     xml_signature: bool
     poll_frequency: float
+    wanted_poll_frequency: float | None
+    leniency: str | None
     online: bool
     last_seen: datetime | None
 
@@ -169,10 +172,10 @@ def count_bends(txn: Txn, counts: list[dict[str, Any]]) -> None:
         txn.execute(_BENT, counts)
 
 
-def bends_of(txn: Txn, ven_id: str) -> dict[str, int]:
-    """How often a VEN needed which bend."""
-    query = select(bends.c.bend, bends.c.count).where(bends.c.ven_id == ven_id).order_by(bends.c.bend)
-    return {bend: count for bend, count in txn.execute(query)}
+def bends_of(txn: Txn, ven_id: str) -> dict[str, tuple[int, datetime]]:
+    """How often a VEN needed which bend, and when last."""
+    query = select(bends.c.bend, bends.c.count, bends.c.last_at).where(bends.c.ven_id == ven_id)
+    return {bend: (count, last_at) for bend, count, last_at in txn.execute(query.order_by(bends.c.bend))}
 
 
 def bend_counts(txn: Txn) -> dict[str, int]:

@@ -19,7 +19,14 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IPolicyForHTTPS
 
 from ..model.errors import VtnError
-from ..model.event import EiTarget, EventResponse, OadrCreatedEvent, Properties, QualifiedEventID
+from ..model.event import (
+    EiTarget,
+    EventResponse,
+    OadrCreatedEvent,
+    OadrRequestEvent,
+    Properties,
+    QualifiedEventID,
+)
 from ..model.opt import OadrCancelOpt, OadrCreateOpt
 from ..model.party import (
     EiResponse,
@@ -30,7 +37,14 @@ from ..model.party import (
     OadrQueryRegistration,
     says_yes,
 )
-from ..model.report import OadrRegisterReport, OadrReport, OadrUpdateReport
+from ..model.report import (
+    OadrCancelReport,
+    OadrCreateReport,
+    OadrRegisterReport,
+    OadrReport,
+    OadrReportRequest,
+    OadrUpdateReport,
+)
 from ..model.schema import Message
 from ..model.values import shown
 from ..wire import decode, encode
@@ -198,6 +212,10 @@ class VenClient:
 
     # --- EiEvent and EiOpt ----------------------------------------------------------------------------
 
+    def request_event(self, reply_limit: int | None = None) -> Deferred[Any]:
+        """Ask for all events, or for so many of them."""
+        return self.send(OadrRequestEvent(request_id=new_id(), ven_id=self.ven_id or "", reply_limit=reply_limit))
+
     def created_event(self, event_responses: Sequence[EventResponse]) -> Deferred[Any]:
         """Answer events; the requestID that counts stands in each answer, the message's own stays empty."""
         return self.send(
@@ -213,8 +231,12 @@ class VenClient:
         available: Sequence[Properties] = (),
         market_context: str | None = None,
         opt_id: str | None = None,
+        resource_ids: Sequence[str] = (),
     ) -> Deferred[Any]:
-        """Opt in or out, of one event or for the periods of a schedule; a known opt_id replaces its schedule."""
+        """Opt in or out, of one event or for the periods of a schedule; a known opt_id replaces its schedule.
+
+        With ``resource_ids`` only for these resources of the VEN.
+        """
         return self.send(
             OadrCreateOpt(
                 opt_id=opt_id or new_id(),
@@ -226,7 +248,7 @@ class VenClient:
                 created_date_time=instant(self.clock),
                 request_id=new_id(),
                 qualified_event_id=event,
-                target=EiTarget(ven_ids=(self.ven_id or "",)),
+                target=EiTarget(ven_ids=(self.ven_id or "",), resource_ids=tuple(resource_ids)),
             )
         )
 
@@ -243,6 +265,21 @@ class VenClient:
     def update_report(self, *reports: OadrReport) -> Deferred[Any]:
         """Send data."""
         return self.send(OadrUpdateReport(request_id=new_id(), reports=reports, ven_id=self.ven_id))
+
+    def create_report(self, *requests: OadrReportRequest) -> Deferred[Any]:
+        """Ask the VTN for reports of its own."""
+        return self.send(OadrCreateReport(request_id=new_id(), report_requests=requests, ven_id=self.ven_id))
+
+    def cancel_report(self, *report_request_ids: str, report_to_follow: bool = False) -> Deferred[Any]:
+        """End reports of the VTN, or have it send a last one."""
+        return self.send(
+            OadrCancelReport(
+                request_id=new_id(),
+                report_request_ids=report_request_ids,
+                report_to_follow=report_to_follow,
+                ven_id=self.ven_id,
+            )
+        )
 
 
 def connect(

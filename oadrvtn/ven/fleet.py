@@ -1,4 +1,7 @@
-"""Simulated VENs that behave by the book: they register, poll, offer and send reports, and answer events."""
+"""Simulated VENs that behave by the book: they register, poll, offer and send reports, and answer events.
+
+Each lives by itself, or is led by a script: ``register``, ``poll`` and ``report`` are its steps.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +66,8 @@ BUFFER = timedelta(hours=1)  # how long readings are kept for a report that cann
 SAMPLE = timedelta(minutes=1)  # what one reading spans where the VTN names no granularity
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=366)  # what a VTN may ask for as a period
 
-USAGE, STATUS, METADATA = "telemetry_usage", "telemetry_status", "METADATA"
-"""The reportSpecifierIDs: of the two reports that are offered, and of the offer itself (rule 306)."""
+USAGE, STATUS, HISTORY, METADATA = "telemetry_usage", "telemetry_status", "history_usage", "METADATA"
+"""The reportSpecifierIDs: of the reports that are offered, and of the offer itself (rule 306)."""
 
 POWER, ENERGY, ONLINE = "power", "energy", "status"
 """The r_ids."""
@@ -80,6 +83,7 @@ UNITS = {
 OFFERS = {
     USAGE: ("TELEMETRY_USAGE", (POWER, ENERGY), "usage", "Direct Read"),
     STATUS: ("TELEMETRY_STATUS", (ONLINE,), "x-resourceStatus", "x-notApplicable"),
+    HISTORY: ("HISTORY_USAGE", (POWER, ENERGY), "usage", "Direct Read"),
 }
 """reportSpecifierID -> reportName, r_ids, reportType, readingType."""
 
@@ -115,6 +119,16 @@ class _Job:
     end: datetime = FOREVER
     last: bool = False  # nothing after the next report
     sent: int = 0
+    told: object = None  # the status that was sent last
+
+    @property
+    def specifier_id(self) -> str:
+        return self.request.report_specifier.report_specifier_id
+
+    @property
+    def on_change(self) -> bool:
+        """A granularity of zero asks for a status when it is another one."""
+        return self.specifier_id == STATUS and not (self.last or self.request.report_specifier.granularity)
 
 
 @attrs.define(eq=False)
@@ -124,6 +138,8 @@ class SimulatedVen(Service):
     It does one thing after the other: register, poll, send the report that is due; so it never has two
     exchanges under way.  A failure makes it pause, longer each time; what could not be reported goes
     out with a later report.  ``delay``: seconds from startService to its first message.
+
+    One that is not started does nothing but what it is told by ``register``, ``poll`` and ``report``.
     """
 
     client: VenClient
@@ -199,14 +215,12 @@ class SimulatedVen(Service):
 
     async def _step(self) -> None:
         if not self.registered:
-            return await self._register()
-        job = min(self._jobs.values(), key=lambda job: job.due, default=None)
-        if job and job.due < self._poll_due:
-            await self._sleep_until(job.due)
-            await self._report(job)
+            await self.register()
+        elif self._jobs and min(job.due for job in self._jobs.values()) < self._poll_due:
+            await self.report()
         else:
             await self._sleep_until(self._poll_due)
-            await self._poll()
+            await self.poll()
 
     def _now(self) -> datetime:
         return instant(self.client.clock)
@@ -220,7 +234,8 @@ class SimulatedVen(Service):
 
     # --- registration and poll ------------------------------------------------------------------------
 
-    async def _register(self) -> None:
+    async def register(self) -> None:
+        """Register, again with the registrationID there is; all that was requested before is over."""
         try:
             if self.client.registration_id is None:
                 accepted(await self.client.query(), OadrCreatedPartyRegistration)
@@ -247,7 +262,8 @@ class SimulatedVen(Service):
             self.client.ven_id = self.client.registration_id = None
             self.registered = False
 
-    async def _poll(self) -> None:
+    async def poll(self) -> Message:
+        """Poll once and do what is asked; what that was."""
         # Never sooner than asked for, and not in step with the others.
         self._poll_due = self._now() + self._poll_freq * self._random.uniform(1.0, 1.1)
         try:
@@ -262,6 +278,7 @@ class SimulatedVen(Service):
             log.warn("{ven}: cannot do anything with {name}", ven=self.client.ven_name, name=message.name())
         if self.registered and not self._offered:
             await self._offer()
+        return message
 
     async def _say(self, message: Message, service: str | None = None) -> None:
         """Send what the VTN answers with oadrResponse."""
@@ -350,7 +367,9 @@ class SimulatedVen(Service):
 
     def _metadata(self, specifier: str) -> OadrReport:
         name, r_ids, report_type, reading_type = OFFERS[specifier]
-        rate = OadrSamplingRate(min_period=Duration.of(SHORTEST), max_period=Duration.of(BUFFER), on_change=False)
+        rate = OadrSamplingRate(
+            min_period=Duration.of(SHORTEST), max_period=Duration.of(BUFFER), on_change=specifier == STATUS
+        )
         return OadrReport(
             duration=Duration.of(BUFFER),
             descriptions=tuple(
@@ -379,11 +398,13 @@ class SimulatedVen(Service):
         for request in requests:
             specifier = request.report_specifier
             _, r_ids, *_ = OFFERS.get(specifier.report_specifier_id, (None, ()))
-            if specifier.report_specifier_id == METADATA:
+            if specifier.report_specifier_id == METADATA and not specifier.report_back_duration:
                 self._offered = False  # to be offered once more (rule 327)
+            elif specifier.report_specifier_id == METADATA:
+                self._jobs[request.report_request_id] = self._job(request)
             elif not {payload.r_id for payload in specifier.specifier_payloads} <= set(r_ids):
                 problems.append(f"{request.report_request_id}: such a report is not offered")
-            elif (job := self._job(request)).end > self._now():
+            elif (job := self._job(request)).end > self._now() or job.specifier_id == HISTORY:
                 self._jobs[request.report_request_id] = job
         await self._say(
             OadrCreatedReport(
@@ -401,6 +422,9 @@ class SimulatedVen(Service):
         step = _period(specifier.granularity, now) if specifier.granularity else None
         if not specifier.report_back_duration:  # one report only (rule 324)
             step = step or SAMPLE
+            if specifier.report_specifier_id == HISTORY:  # of a window, or all there is
+                since, end = (start, end) if end < FOREVER else (now - BUFFER, now)
+                return _Job(request, since, max(end, now), self._poll_freq, step, end, last=True)
             due = max(start, now)
             return _Job(request, due - step, due, self._poll_freq, step, end, last=True)
         period = _period(specifier.report_back_duration, now)
@@ -427,25 +451,43 @@ class SimulatedVen(Service):
 
     # --- reports: the data ----------------------------------------------------------------------------
 
+    async def report(self) -> None:
+        """Wait for the report that is due next, and send it; do not call it where none is pending."""
+        job = min(self._jobs.values(), key=lambda job: job.due)
+        await self._sleep_until(job.due)
+        if job.specifier_id != METADATA:
+            return await self._report(job)
+        job.due += job.period
+        if job.last or job.due > job.end:
+            self._jobs.pop(job.request.report_request_id, None)
+        await self._offer()
+
     async def _report(self, job: _Job) -> None:
         """Send the report that is due, with all readings up to now that were not sent yet."""
         missed = max(0, (self._now() - job.due) // job.period)
         until = min(job.due + missed * job.period, job.end)
         job.due = until + job.period  # where this one fails, its readings go with the next
         report = self._readings(job, until)
+        told = [interval.payloads for interval in report.intervals[-1:]]
+        answer = None
+        if not (job.on_change and told == job.told):
+            answer = await self._send(job, report)
+        job.since, job.told = until, told
+        job.due = min(job.due, job.end)
+        if job.last or until >= job.end:
+            self._jobs.pop(job.request.report_request_id, None)
+        if answer and answer.cancel_report:
+            await self._on_cancel_report(answer.cancel_report)
+
+    async def _send(self, job: _Job, report: OadrReport) -> OadrUpdatedReport:
         try:
             answer = accepted(await self.client.update_report(report), OadrUpdatedReport)
         except Refused as refused:
             if refused.response_code == "452":
                 self._jobs.pop(job.request.report_request_id, None)  # nobody asked for it
             raise
-        job.since = until
         self._tell(job, len(report.intervals))
-        job.due = min(job.due, job.end)
-        if job.last or until >= job.end:
-            self._jobs.pop(job.request.report_request_id, None)
-        if answer.cancel_report:
-            await self._on_cancel_report(answer.cancel_report)
+        return answer
 
     def _tell(self, job: _Job, readings: int) -> None:
         """One line for the first report of a request, then they are for the patient."""

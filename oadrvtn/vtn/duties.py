@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from ..storage import events, vens
+from ..model.config import Config
+from ..storage import vens
 from ..storage.database import Txn
+from . import audience, events, readings
 from .changes import NOTHING, Changes
 from .vtn import Vtn
 
@@ -20,22 +23,27 @@ INTERVAL = 10.0
 """Seconds between two rounds; a kill loses at most this much of the counts."""
 
 
-def sweep(txn: Txn, missed: int, now: datetime) -> tuple[list[tuple[str, str]], Changes]:
-    """Mark VENs offline that missed so many of their poll intervals, and give up events that are past.
-
-    Replies with what was given up: (ven_id, event_id) each.
-    """
-    silent = vens.silent(txn, now, missed)
+def silence(txn: Txn, config: Config, now: datetime) -> tuple[None, Changes]:
+    """Mark VENs offline that missed too many of their poll intervals."""
+    silent = vens.silent(txn, now, config.registration.offline_after)
     vens.go_offline(txn, silent)
-    lost = events.give_up(txn, now)
-    changed = frozenset(silent) | {ven_id for ven_id, _ in lost}
-    return lost, Changes(changed, hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
+    return None, Changes(frozenset(silent), hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
 
 
 def wake(txn: Txn, now: datetime) -> tuple[None, Changes]:
     """Count all VENs that are online as just seen."""
     vens.touch_all(txn, now)
     return None, NOTHING
+
+
+ROUND: tuple[Callable[[Txn, Config, datetime], tuple[Any, Changes]], ...] = (
+    silence,
+    events.give_up,
+    events.note_unanswered,
+    audience.release,
+    readings.fill_gaps,
+)
+"""The rules of a round, in this order."""
 
 
 class Duties(Service):
@@ -76,10 +84,7 @@ class Duties(Service):
             self._last = self._vtn.clock.seconds()
             if paused:  # a process that stood still heard nobody: that is not the VENs' silence
                 await self._vtn.write("wake", wake)
-            lost = await self._vtn.write("sweep", sweep, self._vtn.config.registration.offline_after)
-            for ven_id, event_id in lost:
-                self.log.warn(
-                    "event {event_id!r} is over, VEN {ven_id!r} never answered it", event_id=event_id, ven_id=ven_id
-                )
+            for rule in ROUND:
+                await self._vtn.write(rule.__name__, rule, self._vtn.config)
         except Exception:
             self.log.failure("a round of duties failed, the next will try again")

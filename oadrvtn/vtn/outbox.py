@@ -29,13 +29,15 @@ class Due:
     """Something that waits for a VEN.
 
     ``key`` is the entry's id, or "events".  ``offers`` and ``offered`` (when it last went out) are as the
-    database knows them.  For events ``lines`` are those of the ledger that are still open.
+    database knows them, ``references`` the report requests that it is about.  For events ``lines`` are those
+    of the ledger that are still open.
     """
 
     key: int | str
     kind: str
     offers: int = 0
     offered: datetime | None = None
+    references: frozenset[str] = frozenset()
     lines: tuple[events.Line, ...] = ()
 
 
@@ -52,8 +54,8 @@ def put(
 ) -> None:
     """Queue a message for a VEN.
 
-    ``request_id`` is the one that its answer will carry, ``reference`` the ID that it is about, ``offers``
-    how often it went out already.
+    ``request_id`` is the one that its answer will carry, ``reference`` the ID that it is about (of this VTN's
+    report requests several, between blanks), ``offers`` how often it went out already.
     """
     outbox.put(
         txn,
@@ -73,7 +75,7 @@ def put(
 def due(txn: Txn, ven_id: str, now: datetime) -> tuple[Due, ...]:
     """What waits for a VEN, in the order of first sending: register_report, then events, then by age."""
     waiting = [
-        Due(entry.id, entry.kind, offers=entry.offers, offered=entry.last_offered)
+        Due(entry.id, entry.kind, entry.offers, entry.last_offered, entry.references)
         for entry in outbox.pending(txn, ven_id)
     ]
     wanted = events.wanted(txn, ven_id, now)
@@ -101,7 +103,11 @@ def settle(
     """
     asked = response.request_id
     waiting = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == kind]
-    found = [entry for entry in waiting if (asked and entry.request_id == asked) or entry.reference in references]
+    found = [
+        entry
+        for entry in waiting
+        if (asked and entry.request_id == asked) or not entry.references.isdisjoint(references)
+    ]
     if not found and not (asked and outbox.issued(txn, ven.ven_id, kind, asked)):
         if len(waiting) == 1 and not references:
             found = waiting

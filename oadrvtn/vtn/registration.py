@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import attrs
+
 from ..model.config import Config
 from ..model.errors import DeploymentError, InvalidData, InvalidID, NotAllowed, NotRegistered
 from ..model.party import (
@@ -19,15 +21,17 @@ from ..model.party import (
     OadrResponse,
     says_yes,
 )
-from ..model.report import OadrRegisterReport
 from ..model.values import Duration, shown
 from ..security import fingerprint
-from ..storage import events, outbox, reports, vens
+from ..storage import events, outbox, provided, reports, vens
 from ..storage.database import Txn
 from ..storage.vens import Ven
+from ..wire import bends
+from .audience import reconcile
 from .changes import NOTHING, Changes, generate_id
-from .events import new_line
 from .outbox import put, settle
+from .provider import tell_offers
+from .requests import ask_again
 
 PROFILES = (OadrProfile(profile_name="2.0b", transports=("simpleHttp",)),)
 """What this VTN speaks; mandatory in every oadrCreatedPartyRegistration."""
@@ -50,15 +54,25 @@ def _created(config: Config, request_id: str, ven: Ven | None) -> OadrCreatedPar
         ven_id=known.ven_id if known else None,
         vtn_id=config.vtn_id,
         profiles=PROFILES,
-        requested_poll_freq=Duration.of(config.registration.poll_frequency),
+        requested_poll_freq=Duration.of(_frequency(config, ven)),
     )
+
+
+def _frequency(config: Config, ven: Ven | None) -> float:
+    """How often a VEN is to poll."""
+    return (ven and ven.wanted_poll_frequency) or config.registration.poll_frequency
 
 
 def query(
     txn: Txn, config: Config, ven: Ven | None, message: OadrQueryRegistration, now: datetime
-) -> OadrCreatedPartyRegistration:
-    """What the VTN supports; the VEN's own IDs only if it is registered."""
-    return _created(config, message.request_id, current(txn, ven.ven_id) if ven else None)
+) -> tuple[OadrCreatedPartyRegistration, Changes]:
+    """What the VTN supports; the VEN's own IDs only if it is registered, which then may learn a new poll frequency."""
+    known = current(txn, ven.ven_id) if ven else None
+    reply = _created(config, message.request_id, known)
+    if not known or not known.registered or known.poll_frequency == _frequency(config, known):
+        return reply, NOTHING
+    vens.change(txn, known.ven_id, poll_frequency=_frequency(config, known))
+    return reply, Changes.of(known.ven_id)
 
 
 def check_offer(message: OadrCreatePartyRegistration) -> None:
@@ -94,6 +108,7 @@ def create(
         raise InvalidID("registrationID is not the one that this VEN was given")
     answered = ("request_reregistration", "cancel_registration")
     outbox.close(txn, [entry.id for entry in outbox.pending(txn, ven.ven_id) if entry.kind in answered], "done", now)
+    provided.end(txn, ven.ven_id, "superseded")
     outbox.supersede(txn, ven.ven_id, now)
     reports.supersede_requests(txn, ven.ven_id, now)
     vens.change(
@@ -107,25 +122,23 @@ def create(
         transport_name=message.transport_name,
         report_only=message.report_only,
         xml_signature=message.xml_signature,
-        poll_frequency=config.registration.poll_frequency,
+        poll_frequency=_frequency(config, ven),
         online=True,
         last_seen=now,
     )
     again = current(txn, ven.ven_id)
-    request_id = generate_id("req-")
-    put(
-        txn, again, "register_report",
-        OadrRegisterReport(request_id=request_id, ven_id=again.ven_id), now, request_id=request_id,
-    )  # fmt: skip
+    tell_offers(txn, config, again, now)
+    ask_again(txn, again, now)
     if not again.report_only:
         events.show_again(txn, ven.ven_id, now)
-        events.write_lines(txn, [new_line(ven.ven_id, event, now) for event in events.missed(txn, ven.ven_id, now)])
+        reconcile(txn, [ven.ven_id], now)
     hooks = () if ven.online else (("on_ven_online", (ven.ven_id,)),)
     return _created(config, message.request_id, again), Changes.of(ven.ven_id, hooks=hooks)
 
 
 def _end(txn: Txn, ven: Ven, now: datetime) -> Changes:
     vens.change(txn, ven.ven_id, registration_id=None, epoch=ven.epoch + 1, online=False)
+    provided.end(txn, ven.ven_id, "superseded")
     outbox.supersede(txn, ven.ven_id, now)
     reports.supersede_requests(txn, ven.ven_id, now)
     return Changes.of(ven.ven_id)
@@ -147,8 +160,13 @@ def cancel(
 def canceled(
     txn: Txn, config: Config, ven: Ven, message: OadrCanceledPartyRegistration, now: datetime
 ) -> tuple[OadrResponse, Changes]:
-    """The VEN's answer to the VTN's oadrCancelPartyRegistration ends the registration."""
+    """The VEN's answer to the VTN's oadrCancelPartyRegistration ends the registration.
+
+    It may find it ended already: both sides may cancel at once, and answers may come twice.
+    """
     ven = current(txn, ven.ven_id)
+    if not ven.registered and not outbox.ever(txn, ven.ven_id, "cancel_registration"):
+        raise NotRegistered(f"VEN {ven.ven_id!r} is not registered")
     closed = settle(txn, ven, "cancel_registration", message.response, now)
     reply = OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id)
     if any(entry.epoch == ven.epoch for entry in closed) and says_yes(message.response.response_code):
@@ -183,6 +201,52 @@ def request_reregistration(txn: Txn, ven_id: str, now: datetime) -> tuple[None, 
     outbox.supersede(txn, ven_id, now, ["request_reregistration"])
     put(txn, ven, "request_reregistration", OadrRequestReregistration(ven_id=ven_id), now)
     return None, Changes.of(ven_id)
+
+
+# --- what a VEN has for itself --------------------------------------------------------------------------
+
+
+def _of_operators(txn: Txn, ven_id: str, name: str) -> Ven:
+    """A VEN of which operators may set this; the configuration's are told there."""
+    ven = current(txn, ven_id)
+    if ven.source == "config":
+        raise NotAllowed.at(name, f"VEN {ven_id!r} is listed in the configuration file: set it there")
+    return ven
+
+
+def set_poll_frequency(
+    txn: Txn, config: Config, ven_id: str, seconds: float | None, now: datetime
+) -> tuple[Ven, Changes]:
+    """Give a VEN a poll frequency of its own, or with None that of the configuration.
+
+    It is told in the next oadrCreatedPartyRegistration, for which a registered VEN is asked to register again.
+    Raises InvalidData for what is no whole number of seconds above zero.
+    """
+    ven = _of_operators(txn, ven_id, "poll_frequency")
+    if seconds is not None:
+        try:
+            seconds = attrs.evolve(config.registration, poll_frequency=seconds).poll_frequency
+        except ValueError as error:
+            raise InvalidData.at("poll_frequency", str(error)) from None
+    return _want(txn, config, ven, seconds, now), Changes.of(ven_id)
+
+
+def _want(txn: Txn, config: Config, ven: Ven, seconds: float | None, now: datetime) -> Ven:
+    """Note a VEN's own poll frequency; where it was told another one it is asked to register again."""
+    vens.change(txn, ven.ven_id, wanted_poll_frequency=seconds)
+    ven = current(txn, ven.ven_id)
+    if ven.registered and ven.poll_frequency != _frequency(config, ven):
+        request_reregistration(txn, ven.ven_id, now)
+    return ven
+
+
+def set_leniency(txn: Txn, ven_id: str, profile: str | None, now: datetime) -> tuple[Ven, Changes]:
+    """Give a VEN a leniency profile of its own, or with None that of the configuration; from its next message on."""
+    _of_operators(txn, ven_id, "leniency")
+    if profile is not None and profile not in bends.PROFILES:
+        raise InvalidData.at("leniency", f"{profile!r} is no profile", bends.PROFILES)
+    vens.change(txn, ven_id, leniency=profile)
+    return current(txn, ven_id), Changes.of(ven_id)
 
 
 # --- who may come in ----------------------------------------------------------------------------------
@@ -259,7 +323,7 @@ def add(
     """
     shorts = [fingerprint.short(known) for known in fingerprints]
     if not 1 <= len(set(shorts)) <= 2:
-        raise InvalidData("fingerprints: a VEN has one or two certificates")
+        raise InvalidData.at("fingerprints", "a VEN has one or two certificates")
     if vens.get(txn, ven_id) is None:
         vens.add(txn, ven_id, name, source, config.registration.poll_frequency, now)
     else:
@@ -268,7 +332,7 @@ def add(
     for known, short in zip(fingerprints, shorts, strict=True):
         owner = vens.owner(txn, short)
         if owner not in (None, ven_id):
-            raise NotAllowed(f"fingerprints: {fingerprint.show(short)} belongs to VEN {owner!r}")
+            raise NotAllowed.at("fingerprints", f"{fingerprint.show(short)} belongs to VEN {owner!r}")
         full = known if len(known) == fingerprint.FULL else None
         if owner is None:
             vens.add_fingerprint(txn, ven_id, short, full, now)
@@ -282,7 +346,7 @@ def add_new(
 ) -> tuple[Ven, Changes]:
     """Like ``add``, by an operator, for a venID that must not exist yet."""
     if vens.get(txn, ven_id):
-        raise NotAllowed(f"ven_id: {ven_id!r} exists")
+        raise NotAllowed.at("ven_id", f"{ven_id!r} exists")
     return add(txn, config, ven_id, name, fingerprints, "operator", now)
 
 
@@ -305,5 +369,8 @@ def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[s
     for ven_id, fingerprints in wanted.items():  # all first: two VENs may have swapped their certificates
         vens.drop_fingerprints(txn, ven_id, map(fingerprint.short, fingerprints))
     for known in config.vens:
-        add(txn, config, known.ven_id, known.name or known.ven_id, wanted[known.ven_id], "config", now)
+        ven, _ = add(txn, config, known.ven_id, known.name or known.ven_id, wanted[known.ven_id], "config", now)
+        vens.change(txn, known.ven_id, leniency=known.leniency)
+        if known.poll_frequency != ven.wanted_poll_frequency:
+            _want(txn, config, ven, known.poll_frequency, now)
     return gone, Changes(vens=frozenset(gone) | listed)

@@ -1,139 +1,117 @@
-"""Rules of EiReport: what VENs offer, what the configuration wants of it, and the data that comes (8.3)."""
+"""Rules of EiReport where VENs report: what they offer, and what they say to what was asked of them (8.3)."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
-import attrs
-
-from ..model.config import Config, WantedReport
-from ..model.errors import InvalidData, InvalidID, NotAllowed
-from ..model.event import Interval, OadrGBPayload, OadrReportPayload, PayloadFloat, Properties, SignalPayload
+from ..model.config import Config
+from ..model.errors import InvalidID
 from ..model.party import EiResponse, OadrResponse, says_yes
 from ..model.report import (
     OadrCanceledReport,
     OadrCancelReport,
     OadrCreatedReport,
-    OadrCreateReport,
     OadrRegisteredReport,
     OadrRegisterReport,
-    OadrReport,
     OadrReportDescription,
-    OadrReportRequest,
-    OadrUpdatedReport,
-    OadrUpdateReport,
-    ReportSpecifier,
-    SpecifierPayload,
 )
-from ..model.values import Duration, shown
-from ..storage import outbox, reports
+from ..storage import outbox, reports, vens
 from ..storage.database import Txn
-from ..storage.reports import ReportRequest
-from ..storage.tables import microseconds
+from ..storage.reports import OPEN, DataPoint
 from ..storage.vens import Ven
-from ..wire.codec import to_xml
-from .changes import NOTHING, Changes, generate_id
-from .outbox import put, settle
+from ..wire.codec import from_xml, to_xml
+from . import audience, requests, wishes
+from .changes import Changes
+from .outbox import settle
+from .requests import METADATA, UNSTARTED
 
-_OPEN = ("requested", "accepted")
-_UNSTARTED = ("requested", "refused")  # data says more than a refusal before it
-_MOST_METADATA = 10
-"""So many requests of a VEN for METADATA wait at a time: each is an entry that no other replaces."""
-
-
-# --- what a VEN offers, and what is wanted of it --------------------------------------------------------
+_OVER = ("superseded", "cancelled")
+FOREIGN = "foreign_pending_report"
+"""Counted among a VEN's bends: it lists a pending report that it was never asked for (rule 329)."""
 
 
-def _matches(wish: WantedReport, report: OadrReport, point: OadrReportDescription) -> bool:
-    name = (report.report_name or "").removeprefix("METADATA_")
-    unit = type(point.item_base).tag.partition(":")[2] if point.item_base else None
-    asked = (
-        (wish.report_name, name),
-        (wish.reading_type, point.reading_type),
-        (wish.report_type, point.report_type),
-        (wish.item_base, unit),
-        (wish.r_id, point.r_id),
+# --- what a VEN offers --------------------------------------------------------------------------------------
+
+
+def _plain(message: OadrRegisterReport) -> OadrRegisterReport:
+    """What is offered, without what is new in each message."""
+    reports = (
+        report.evolve(
+            created_date_time=datetime.min.replace(tzinfo=UTC), report_request_id="", report_id=None, dtstart=None
+        )
+        for report in message.reports
     )
-    return all(wanted is None or wanted == offered for wanted, offered in asked)
+    return message.evolve(request_id="", report_request_id=None, ven_id=None, reports=tuple(reports))
 
 
-def _granularity(wish: WantedReport, points: Iterable[OadrReportDescription]) -> Duration:
-    """The wish, kept within what all the points can be sampled at (7.9)."""
-    seconds = wish.granularity
-    for point in points:
-        if point.sampling_rate and seconds:
-            longest = point.sampling_rate.max_period.fixed.total_seconds()
-            seconds = max(min(seconds, longest or seconds), point.sampling_rate.min_period.fixed.total_seconds())
-    return Duration.of(seconds)
-
-
-def _requests(config: Config, offer: OadrRegisterReport, now: datetime) -> list[tuple[OadrReport, OadrReportRequest]]:
-    """What the configuration wants of an offer: one request for each wish and report that fit."""
-    wanted = []
-    for report in offer.reports:
-        for wish in config.reports:
-            points = [point for point in report.descriptions if _matches(wish, report, point)]
-            if not points:
-                continue
-            once = not wish.report_back_duration
-            specifier = ReportSpecifier(
+def _points(message: OadrRegisterReport) -> Iterator[DataPoint]:
+    for report in message.reports:
+        for point in report.descriptions:
+            rate, unit = point.sampling_rate, point.item_base
+            yield DataPoint(
                 report_specifier_id=report.report_specifier_id,
-                granularity=_granularity(wish, points),
-                report_back_duration=Duration.of(wish.report_back_duration),
-                # A duration of zero: endless, until it is cancelled.
-                report_interval=None if once else Properties(dtstart=now, duration=Duration("PT0S")),
-                specifier_payloads=tuple(
-                    SpecifierPayload(r_id=point.r_id, reading_type=point.reading_type) for point in points
-                ),
+                r_id=point.r_id,
+                report_name=(report.report_name or "").removeprefix("METADATA_") or None,
+                report_type=point.report_type,
+                reading_type=point.reading_type,
+                item_base=type(unit).tag.partition(":")[2] if unit else None,
+                unit=getattr(unit, "item_units", None),
+                scale=getattr(unit, "si_scale_code", None),
+                market_context=point.market_context or None,
+                min_period=rate.min_period.fixed.total_seconds() if rate else None,
+                max_period=rate.max_period.fixed.total_seconds() if rate else None,
+                on_change=rate.on_change if rate else None,
+                resource_ids=_resources(point),
             )
-            request_id = generate_id("report-")
-            wanted.append((report, OadrReportRequest(report_request_id=request_id, report_specifier=specifier)))
-    return wanted
+
+
+def _resources(point: OadrReportDescription) -> tuple[str, ...]:
+    targets = (point.data_source, point.subject)
+    return tuple(dict.fromkeys(name for target in targets if target for name in target.resource_ids if name.strip()))
 
 
 def register_report(
     txn: Txn, config: Config, ven: Ven, message: OadrRegisterReport, now: datetime
 ) -> tuple[OadrRegisteredReport, Changes]:
-    """Keep what a VEN can report, as a new version that replaces the last, and ask for what is wanted of it."""
-    capability_id = reports.add_capability(txn, ven.ven_id, to_xml(message), now)
-    outbox.supersede(txn, ven.ven_id, now, ["create_report"])
-    reports.supersede_requests(txn, ven.ven_id, now)
-    wanted = _requests(config, message, now)
-    for report, request in wanted:
-        reports.add_request(
-            txn,
-            ReportRequest(
-                report_request_id=request.report_request_id,
-                ven_id=ven.ven_id,
-                capability_id=capability_id,
-                report_specifier_id=report.report_specifier_id,
-                report_name=(report.report_name or "").removeprefix("METADATA_") or None,
-                one_shot=not request.report_specifier.report_back_duration,
-                document=to_xml(request),
-                state="requested",
-                created_at=now,
-                changed_at=now,
-                response_code=None,
-                response_description=None,
-            ),
+    """Keep what a VEN can report, as a new version where it differs from the last, and ask for what is wanted.
+
+    What ran is over then and is asked for anew, but for what an operator asks and is not answered yet; unless
+    the VEN says the same as before, because it was asked for its METADATA (rule 327).
+    """
+    last = reports.current_capability(txn, ven.ven_id)
+    same = last is not None and _plain(from_xml(OadrRegisterReport, last.document)) == _plain(message)
+    version = last.id if last and same else reports.add_capability(txn, ven.ven_id, to_xml(message), now)
+    points = list(_points(message))
+    reports.describe(txn, version, points)
+    resources = sorted({resource_id for point in points for resource_id in point.resource_ids})
+    audience.set_traits(txn, ven.ven_id, {"resource_ids": resources}, now, source="metadata")
+    if not (_asked(txn, ven, message, now) and same):
+        reports.supersede_requests(txn, ven.ven_id, now)
+        waiting = {request.report_request_id for request in reports.requests_of(txn, ven.ven_id, OPEN)}
+        moot = (
+            e for e in outbox.pending(txn, ven.ven_id) if e.kind == "create_report" and waiting.isdisjoint(e.references)
         )
-        # It goes out within the reply, so it has been offered once; unanswered, a poll gets it next.
-        request_id = generate_id("req-")
-        polled = OadrCreateReport(request_id=request_id, report_requests=(request,), ven_id=ven.ven_id)
-        put(
-            txn, ven, "create_report", polled, now,
-            request_id=request_id, reference=request.report_request_id, offers=1,
-        )  # fmt: skip
+        outbox.close(txn, [entry.id for entry in moot], "superseded", now)
     reply = OadrRegisteredReport(
         response=EiResponse.ok(message.request_id),
-        report_requests=tuple(request for _, request in wanted),
+        report_requests=tuple(wishes.wanted_of(txn, config, ven, now)),
         ven_id=ven.ven_id,
     )
     return reply, Changes.of(ven.ven_id)
+
+
+def _asked(txn: Txn, ven: Ven, message: OadrRegisterReport, now: datetime) -> bool:
+    """Whether a VEN sends its METADATA because it was asked to; where it names no request, for all of them."""
+    running = reports.requests_of(txn, ven.ven_id, UNSTARTED + OPEN)
+    wanted = {request.report_request_id: request for request in running if request.report_specifier_id == METADATA}
+    named = {message.report_request_id, *(report.report_request_id for report in message.reports)}
+    answered = [wanted[name] for name in named if name in wanted] or list(wanted.values())
+    requests.arrived(txn, ven, answered, now)
+    return bool(answered)
+
+
+# --- what a VEN says to requests ----------------------------------------------------------------------------
 
 
 def created_report(
@@ -154,194 +132,61 @@ def created_report(
         outbox.close(
             txn, [e.id for e in entries], "refused", now, response.response_code, response.response_description
         )
-    ids = {entry.reference or "" for entry in entries}
-    ids |= pending & {request.report_request_id for request in reports.requests_of(txn, ven.ven_id, ["requested"])}
-    reports.change_requests(
-        txn, ven.ven_id, ids, ["requested"], state="accepted" if good else "refused", changed_at=now,
-        response_code=response.response_code, response_description=response.response_description,
-    )  # fmt: skip
-    return OadrResponse(response=EiResponse.ok(response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
-
-
-# --- data -----------------------------------------------------------------------------------------------
-
-
-def _starts(report: OadrReport) -> Iterable[tuple[datetime, Interval, OadrReportPayload | OadrGBPayload]]:
-    """Each payload of a report with the start of its interval.
-
-    An interval without a start follows the last one of the same data point by its duration; the first, and
-    one without duration, starts with the report, else when the report was created (rules 314 and 342).
-    """
-    first = report.dtstart or report.created_date_time
-    follows: dict[str, datetime] = {}
-    for interval in report.intervals:
-        for payload in interval.payloads:
-            if isinstance(payload, SignalPayload):
-                raise InvalidData("oadrReport/intervals/interval: holds a signalPayload, which is for events")
-            r_id = _r_id(payload)
-            start = interval.dtstart or (follows.get(r_id, first) if interval.duration else first)
-            if interval.duration:
-                follows[r_id] = interval.duration.after(start)
-            yield start, interval, payload
-
-
-def _r_id(payload: OadrReportPayload | OadrGBPayload) -> str:
-    return payload.r_id if isinstance(payload, OadrReportPayload) else ""
-
-
-def _finite(instance: object, attribute: object, value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _row(
-    ven_id: str, report_request_id: str, start: datetime, interval: Interval,
-    payload: OadrReportPayload | OadrGBPayload, now: int,
-) -> tuple[Any, ...]:  # fmt: skip
-    """A reading as the table takes it.  NaN and INF are missing values; the rest of the message counts."""
-    value: float | None = None
-    text: str | None = None
-    quality = confidence = accuracy = None
-    if isinstance(payload, OadrGBPayload):
-        text = payload.feed
+    asked = frozenset[str]().union(*(entry.references for entry in entries))
+    said = {"response_code": response.response_code, "response_description": response.response_description}
+    if good:
+        reports.accept_requests(txn, ven.ven_id, asked, ["requested"], now, **said)
+        _reconcile(txn, ven, pending, now, asked)
     else:
-        quality, confidence, accuracy = payload.data_quality, payload.confidence, payload.accuracy
-        if accuracy is not None and not math.isfinite(accuracy):
-            accuracy = None
-        if not isinstance(payload.payload, PayloadFloat):
-            text = json.dumps(attrs.asdict(payload.payload, value_serializer=_finite), separators=(",", ":"))
-        elif math.isfinite(payload.payload.value):
-            value = payload.payload.value
-        else:
-            quality = quality or "No Quality - No Value"
-    seconds = (interval.duration.after(start) - start).total_seconds() if interval.duration else None
-    return (
-        ven_id, report_request_id, _r_id(payload), microseconds(start), seconds, value, text,
-        quality, confidence, accuracy, now,
-    )  # fmt: skip
-
-
-def update_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrUpdateReport, now: datetime
-) -> tuple[OadrUpdatedReport, Changes]:
-    """Store the data of reports that were asked for (rule 304), all of the message or nothing.
-
-    A value that was there already is replaced and kept as its predecessor; two values for one key within
-    one message are 454.  The first data for a request is evidence that it arrived.
-    """
-    arrived = microseconds(now)
-    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    requests: dict[str, ReportRequest | None] = {}
-    for report in message.reports:
-        if report.report_request_id not in requests:
-            found = reports.get_request(txn, ven.ven_id, report.report_request_id)
-            requests[report.report_request_id] = found
-        if requests[report.report_request_id] is None:
-            raise InvalidID(f"reportRequestID {shown(report.report_request_id)} was never issued to this VEN")
-        try:
-            for start, interval, payload in _starts(report):
-                row = _row(ven.ven_id, report.report_request_id, start, interval, payload, arrived)
-                if rows.setdefault(row[:4], row) is not row:
-                    raise InvalidData(f"oadrReport/intervals: two values of rID {shown(row[2])} start at {start}")
-        except OverflowError:
-            raise InvalidData("oadrReport/intervals: reach beyond the calendar") from None
-    reports.store_readings(txn, list(rows.values()))
-    known = [request for request in requests.values() if request]
-    started = [request.report_request_id for request in known if request.state in _UNSTARTED]
-    finished = [request.report_request_id for request in known if request.one_shot and request.state in _OPEN]
-    if started:
-        reports.change_requests(txn, ven.ven_id, started, _UNSTARTED, state="accepted", changed_at=now)
-        entries = outbox.referring(txn, ven.ven_id, "create_report", started)
-        outbox.close(txn, [entry.id for entry in entries], "done", now)
-    if finished:
-        reports.change_requests(txn, ven.ven_id, finished, _OPEN, state="done", changed_at=now)
-    reply = OadrUpdatedReport(response=EiResponse.ok(message.request_id), ven_id=ven.ven_id)
-    return reply, Changes.of(ven.ven_id) if started else NOTHING
-
-
-# --- the VTN as producer, and answers without effect ------------------------------------------------------
-
-
-def registered_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrRegisteredReport, now: datetime
-) -> tuple[OadrResponse | OadrCreatedReport, Changes]:
-    """The VEN took note of what the VTN can report: nothing, so whatever it asks of it is unknown."""
-    settle(txn, ven, "register_report", message.response, now)
-    if message.report_requests:
-        request_id = message.response.request_id
-        try:
-            reply = create_report_reply(ven, request_id, message.report_requests)
-        except InvalidID as fault:  # told, not raised: that the VEN took note stays true
-            response = EiResponse(
-                response_code=fault.response_code, response_description=fault.description, request_id=request_id
-            )
-            reply = OadrCreatedReport(response=response, ven_id=ven.ven_id)
-        return reply, Changes.of(ven.ven_id)
-    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
-
-
-def create_report_reply(ven: Ven, request_id: str, requests: tuple[OadrReportRequest, ...]) -> OadrCreatedReport:
-    """Accept requests for the VTN's METADATA (rule 306); raises InvalidID for any other report."""
-    for request in requests:
-        specifier = request.report_specifier.report_specifier_id
-        if specifier != "METADATA":
-            raise InvalidID(f"reportSpecifierID {shown(specifier)} is no report of this VTN")
-    pending = tuple(request.report_request_id for request in requests)
-    return OadrCreatedReport(response=EiResponse.ok(request_id), pending_reports=pending, ven_id=ven.ven_id)
-
-
-def create_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrCreateReport, now: datetime
-) -> tuple[OadrCreatedReport, Changes]:
-    """A VEN asks for reports of the VTN: its METADATA is sent again (rules 311 and 327), it has no other."""
-    reply = create_report_reply(ven, message.request_id, message.report_requests)
-    waiting, wanted = _metadata(txn, ven.ven_id), dict.fromkeys(reply.pending_reports)
-    if len(waiting.keys() | wanted.keys()) > _MOST_METADATA:
-        raise NotAllowed(f"oadrReportRequest: at most {_MOST_METADATA} for METADATA may wait for this VEN's polls")
-    outbox.close(txn, [waiting[reference] for reference in waiting.keys() & wanted.keys()], "superseded", now)
-    for reference in wanted:
-        request_id = generate_id("req-")
-        again = OadrRegisterReport(request_id=request_id, ven_id=ven.ven_id, report_request_id=reference)
-        put(txn, ven, "register_report", again, now, request_id=request_id, reference=reference)
-    return reply, Changes.of(ven.ven_id)
-
-
-def _metadata(txn: Txn, ven_id: str) -> dict[str, int]:
-    """The METADATA that a VEN asked for and does not have yet: reportRequestID -> id of the entry."""
-    entries = [entry for entry in outbox.pending(txn, ven_id) if entry.kind == "register_report"]
-    return {entry.reference: entry.id for entry in entries if entry.reference is not None}
-
-
-def cancel_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrCancelReport, now: datetime
-) -> tuple[OadrCanceledReport, Changes]:
-    """A VEN no longer wants METADATA that it asked for and that is still queued."""
-    waiting, unwanted = _metadata(txn, ven.ven_id), set(message.report_request_ids)
-    if unknown := unwanted - waiting.keys():
-        raise InvalidID(f"reportRequestID {shown(min(unknown))} is no pending report of this VTN")
-    outbox.close(txn, [waiting.pop(reference) for reference in unwanted], "superseded", now)
-    reply = OadrCanceledReport(
-        response=EiResponse.ok(message.request_id), pending_reports=tuple(waiting), ven_id=ven.ven_id
-    )
-    return reply, Changes.of(ven.ven_id)
-
-
-def updated_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrUpdatedReport, now: datetime
-) -> tuple[OadrResponse | OadrCanceledReport, Changes]:
-    """A VEN has taken data of the VTN; a cancel that it carries is answered."""
-    settle(txn, ven, "update_report", message.response, now)
-    if message.cancel_report:
-        return cancel_report(txn, config, ven, message.cancel_report, now)
-    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+        reports.change_requests(txn, ven.ven_id, asked, ["requested"], state="refused", changed_at=now, **said)
+    return OadrResponse(response=EiResponse.ok(response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
 
 
 def canceled_report(
     txn: Txn, config: Config, ven: Ven, message: OadrCanceledReport, now: datetime
 ) -> tuple[OadrResponse, Changes]:
     """A VEN has stopped reports; what it does not list as pending is over, and so is what it does not know (452)."""
-    response = message.response
+    response, pending = message.response, frozenset(message.pending_reports)
+    good = says_yes(response.response_code)
     entries = settle(txn, ven, "cancel_report", response, now, good=(InvalidID.response_code,))
-    if says_yes(response.response_code) or response.response_code == InvalidID.response_code:
-        over = {entry.reference or "" for entry in entries} - set(message.pending_reports)
-        reports.change_requests(txn, ven.ven_id, over, _OPEN, state="cancelled", changed_at=now)
-    return OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+    told = frozenset[str]().union(*(entry.references for entry in entries))
+    if good or response.response_code == InvalidID.response_code:
+        reports.change_requests(txn, ven.ven_id, told - pending, OPEN, state="cancelled", changed_at=now)
+    else:
+        said = {"response_code": response.response_code, "response_description": response.response_description}
+        reports.change_requests(txn, ven.ven_id, told, ["cancelling"], state="accepted", changed_at=now, **said)
+    if good:
+        last_ones = {id for entry in entries if _to_follow(entry) for id in entry.references & pending}
+        reports.change_requests(txn, ven.ven_id, last_ones, ["cancelling"], one_shot=True)  # one more, and it is over
+        requests.withdraw_again(txn, ven, (told & pending) - last_ones, now)
+        _reconcile(txn, ven, pending, now)
+    return OadrResponse(response=EiResponse.ok(response.request_id), ven_id=ven.ven_id), Changes.of(ven.ven_id)
+
+
+def _to_follow(entry: outbox.Entry) -> bool:
+    return from_xml(OadrCancelReport, entry.document).report_to_follow
+
+
+def _reconcile(txn: Txn, ven: Ven, pending: frozenset[str], now: datetime, asked: frozenset[str] = frozenset()) -> None:
+    """Make our view of a VEN's requests fit what it lists as pending (rule 329).
+
+    ``asked`` is what it just took: where it lists none of that, it keeps no such list.  Nor need it list what
+    is sent once.
+    """
+    listed = reports.requests_named(txn, ven.ven_id, pending)
+    if foreign := len(pending) - len(listed):
+        vens.count_bends(txn, [{"ven": ven.ven_id, "name": FOREIGN, "n": foreign, "at": now}])
+    reports.accept_requests(txn, ven.ven_id, listed, UNSTARTED, now)
+    requests.withdraw_again(txn, ven, [id for id, request in listed.items() if request.state in _OVER], now)
+    running = reports.requests_of(txn, ven.ven_id, ["accepted", "cancelling"])
+    periodic = {request.report_request_id for request in running if not request.one_shot}
+    if asked & periodic and asked.isdisjoint(listed):
+        return
+    gone = periodic - pending
+    reports.change_requests(
+        txn, ven.ven_id, gone, ["accepted"], state="dropped", changed_at=now,
+        response_description="the VEN does not list it among its pending reports any more",
+    )  # fmt: skip
+    reports.change_requests(txn, ven.ven_id, gone, ["cancelling"], state="cancelled", changed_at=now)
+    told = (entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "cancel_report")
+    outbox.close(txn, [entry.id for entry in told if entry.references <= gone], "done", now)

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import attrs
 
 from ..security import fingerprint
-from ..storage.events import DELIVERIES
+from ..storage.events import DELIVERIES, Telling
 from ..storage.vens import Ven
 from .changes import Changes
 from .outbox import Due
@@ -31,11 +31,11 @@ class Sent:
 class Lease:
     """Until when (seconds of the clock) something is not sent again.
 
-    Of events it ``covers`` what was sent, by (event_id, modification_number): what is new is not held back.
+    Of events it ``covers`` what was sent: what is new is not held back.
     """
 
     until: float
-    covers: frozenset[tuple[str, int]] = frozenset()
+    covers: frozenset[Telling] = frozenset()
 
 
 @attrs.define(eq=False)
@@ -44,7 +44,8 @@ class Entry:
 
     ``due`` is what waits for it, None where that must be looked up.  ``leases`` are by the key of a Due.
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
-    by (event_id, modification_number), ``bends`` by name.
+    by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
+    user's handler is asked for a report.
     """
 
     ven: Ven
@@ -52,12 +53,13 @@ class Entry:
     revision: int = 0
     last_seen: datetime | None = None
     coming_online: bool = False
+    asked_until: float = 0.0
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
-    sent: dict[int | tuple[str, int], Sent] = attrs.field(factory=dict)
+    sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
     shorts: set[bytes] = attrs.field(factory=set)
 
-    def count(self, key: int | tuple[str, int], now: datetime) -> None:
+    def count(self, key: int | Telling, now: datetime) -> None:
         """Something goes out."""
         sent = self.sent.setdefault(key, Sent())
         sent.count += 1
@@ -71,7 +73,7 @@ class Entry:
         """Whether these are events that need no answer and arrived often enough."""
         return bool(item.lines) and all(
             line.wants == "delivery"
-            and line.deliveries + (self.sent[line.key].clean if line.key in self.sent else 0) >= DELIVERIES
+            and line.deliveries + (self.sent[line.telling].clean if line.telling in self.sent else 0) >= DELIVERIES
             for line in item.lines
         )
 
@@ -90,8 +92,9 @@ class Entry:
             if isinstance(key, int):
                 rows["entries"].append({"entry": key, "count": sent.count, "at": sent.at})
             else:
-                row = {"ven": ven_id, "epoch": self.ven.epoch, "event": key[0], "modification": key[1], "at": sent.at}
-                rows["events"].append({**row, "count": sent.count, "clean": sent.clean})
+                event = dict(zip(("event", "modification", "queued"), key, strict=True))
+                row = {"ven": ven_id, "epoch": self.ven.epoch, "count": sent.count, "clean": sent.clean, "at": sent.at}
+                rows["events"].append(event | row)
         rows["bends"] = [{"ven": ven_id, "name": name, "n": n, "at": now} for name, n in self.bends.items()]
         self.last_seen = None
         self.sent.clear()

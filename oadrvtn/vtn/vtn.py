@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..model.config import Config
 from ..model.errors import NotRegistered
@@ -41,9 +43,11 @@ from ..storage import events as event_rows
 from ..storage import outbox as outbox_rows
 from ..storage import vens
 from ..storage.database import Database, Txn
+from ..storage.events import Telling
 from ..wire.codec import from_xml
-from . import events, opts, outbox, registration, reports
+from . import display, events, opts, outbox, provider, readings, registration, reports, wishes
 from .changes import NOTHING, Changes
+from .display import Distribution
 from .outbox import Due
 from .roster import Entry, Lease, Reading, Roster, Sent
 
@@ -64,22 +68,19 @@ _QUEUED: dict[str, type[Message]] = {
 }
 """What an entry of each kind holds."""
 
-_READS: dict[type[Message], Callable[..., Any]] = {
-    OadrQueryRegistration: registration.query,
-    OadrRequestEvent: events.request,
-}
 _WRITES: dict[type[Message], Callable[..., Any]] = {
+    OadrQueryRegistration: registration.query,
     OadrCreatePartyRegistration: registration.create,
     OadrCancelPartyRegistration: registration.cancel,
     OadrCanceledPartyRegistration: registration.canceled,
     OadrCreatedEvent: events.created_event,
     OadrRegisterReport: reports.register_report,
-    OadrRegisteredReport: reports.registered_report,
-    OadrCreateReport: reports.create_report,
+    OadrRegisteredReport: provider.registered_report,
+    OadrCreateReport: provider.create_report,
     OadrCreatedReport: reports.created_report,
-    OadrUpdateReport: reports.update_report,
-    OadrUpdatedReport: reports.updated_report,
-    OadrCancelReport: reports.cancel_report,
+    OadrUpdateReport: readings.update_report,
+    OadrUpdatedReport: provider.updated_report,
+    OadrCancelReport: provider.cancel_report,
     OadrCanceledReport: reports.canceled_report,
     OadrCreateOpt: opts.create,
     OadrCancelOpt: opts.cancel,
@@ -87,10 +88,10 @@ _WRITES: dict[type[Message], Callable[..., Any]] = {
 """The rule for each message that a VEN may send: ``rule(txn, config, ven, message, now)``."""
 
 
-def _render(txn: Txn, config: Config, ven_id: str, due: Due, now: datetime) -> Message | None:
+def _render(txn: Txn, config: Config, ven_id: str, due: Due, now: datetime) -> Message | Distribution | None:
     """The message of something that is due; None where that is no longer so."""
     if due.kind == "events":
-        return events.distribute(txn, config, ven_id, now) if event_rows.wanted(txn, ven_id, now) else None
+        return display.distribute(txn, config, ven_id, now) if event_rows.wanted(txn, ven_id, now) else None
     entry = outbox_rows.get(txn, int(due.key))
     if entry is None or entry.state not in outbox_rows.OPEN:
         return None
@@ -117,7 +118,15 @@ def _come_online(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
 
 def _start(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]:
     vens.touch_all(txn, now)
-    return registration.apply_configuration(txn, config, now)
+    return _configure(txn, config, now)
+
+
+def _configure(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]:
+    """What the configuration says becomes what the database says."""
+    gone, changes = registration.apply_configuration(txn, config, now)
+    _, announced = provider.announce(txn, config, now)
+    asked = wishes.reconcile(txn, config, None, now)
+    return gone, attrs.evolve(changes, vens=changes.vens | asked, everyone=changes.everyone or announced.everyone)
 
 
 def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
@@ -132,15 +141,26 @@ def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Chang
 _NEWS = {
     "on_ven_online": "VEN {ven_id!r} is online",
     "on_ven_offline": "VEN {ven_id!r} is offline: it missed its polls",
+    "on_event_given_up": "event {event_id!r} is given up at VEN {ven_id!r}, which never took note of it",
+    "on_event_unanswered": "VEN {ven_id!r} should have answered event {event_id!r} by now",
 }
-"""What the log says when a hook is called; its first argument is the venID."""
+"""What the log says when a hook is called, whose arguments are (ven_id[, event_id])."""
+
+
+class _Rehearsed(Exception):
+    """Rolls back what a rule wrote, and carries its reply out."""
+
+    def __init__(self, reply: Any) -> None:
+        super().__init__()
+        self.reply = reply
 
 
 class Vtn:
     """What the handlers and the console ask.
 
     ``hook(name, *arguments)`` is called after a commit for what users may want to know:
-    ``on_ven_online(ven_id)`` and ``on_ven_offline(ven_id)``.
+    ``on_ven_online(ven_id)``, ``on_ven_offline(ven_id)``, ``on_event_unanswered(ven_id, event_id)`` and
+    ``on_event_given_up(ven_id, event_id)``.
     """
 
     log = Logger()
@@ -167,6 +187,18 @@ class Vtn:
         """Run a rule that writes, with the present moment as its last argument."""
         return self.database.run(name, rule, *arguments, self.now())
 
+    def rehearse(self, name: str, rule: Callable[..., tuple[T, Changes]], *arguments: Any) -> Deferred[T]:
+        """What ``write`` would give, and nothing is changed by it."""
+
+        def rehearsal(txn: Txn, *arguments: Any) -> tuple[T, Changes]:
+            raise _Rehearsed(rule(txn, *arguments)[0])
+
+        def rehearsed(failure: Failure) -> Any:
+            failure.trap(_Rehearsed)
+            return failure.value.reply
+
+        return self.write(f"rehearse {name}", rehearsal, *arguments).addErrback(rehearsed)
+
     def start(self) -> Deferred[Any]:
         """What the configuration says becomes what the database says; no VEN has missed a poll yet."""
         return self.write("start", _start, self.config).addCallback(self._started)
@@ -176,14 +208,14 @@ class Vtn:
             self.log.warn("VEN {ven_id!r} is no longer in the configuration and is not let in", ven_id=ven_id)
 
     def reconfigure(self, config: Config) -> Deferred[Any]:
-        """Take over the VENs and the wishes of a new configuration."""
+        """Take over the VENs, the wishes and the offers of a new configuration."""
         self.config = config
-        return self.write("configure", registration.apply_configuration, config).addCallback(self._started)
+        return self.write("configure", _configure, config).addCallback(self._started)
 
     def _publish(self, changes: Changes) -> None:
         self.roster.publish(changes)
         for name, arguments in changes.hooks:
-            self.log.info(_NEWS[name], ven_id=arguments[0])
+            self.log.info(_NEWS[name], **dict(zip(("ven_id", "event_id"), arguments, strict=False)))
             try:
                 self._hook(name, *arguments)
             except Exception:
@@ -244,14 +276,36 @@ class Vtn:
         ``registration_id`` is the one under which a user's handler registers the VEN.
         """
         ven = entry.ven if entry else None
-        if type(message) in _READS:
-            return self.database.read(message.name(), _READS[type(message)], self.config, ven, message, self.now())
         rule = _WRITES[type(message)]
         if registration_id:
             rule = partial(rule, registration_id=registration_id)
         if entry and isinstance(message, OadrCreatedEvent):
             rule = partial(rule, sent=frozenset(entry.sent))
-        return self.write(message.name(), rule, self.config, ven, message)
+        handled = self.write(message.name(), rule, self.config, ven, message)
+        if entry and isinstance(message, OadrUpdateReport):
+            handled.addCallback(self._updated, entry, {report.report_request_id for report in message.reports})
+        return handled
+
+    def _updated(self, reply: OadrUpdatedReport, entry: Entry, ids: set[str]) -> Deferred[OadrUpdatedReport]:
+        """The answer to data takes along what stops one of these reports, where that is due (7.6)."""
+
+        def without(failure: Failure) -> OadrUpdatedReport:
+            self.log.failure("what is to stop could not be told with an answer to data", failure)
+            return reply
+
+        return self._due(entry).addCallback(self._stop, entry, ids, reply).addErrback(without)
+
+    def _stop(self, due: tuple[Due, ...], entry: Entry, ids: set[str], reply: OadrUpdatedReport) -> Any:
+        for item in due:
+            if not isinstance(item.key, int) or item.kind != "cancel_report" or item.references.isdisjoint(ids):
+                continue
+            if self._leased_until(entry, item) <= self.clock.seconds() and entry.offers(item) < outbox.MOST_OFFERS:
+                self._lease(entry, item)
+                entry.count(item.key, self.now())
+                self.roster.dirty.add(entry)
+                rendered = self.database.read("render", _render, self.config, entry.ven.ven_id, item, self.now())
+                return rendered.addCallback(lambda cancel: reply.evolve(cancel_report=cancel))
+        return reply
 
     def request_event(self, entry: Entry, message: OadrRequestEvent, written: Written) -> Deferred[OadrDistributeEvent]:
         """The answer to oadrRequestEvent, counted and leased like any other sending of events."""
@@ -261,7 +315,8 @@ class Vtn:
         item = next((item for item in due if item.kind == "events"), None)
         # What a replyLimit may have cut off was not sent.
         delivers = self._lease(entry, item) if item and message.reply_limit is None else frozenset()
-        return self.handle(entry, message).addCallback(self._sent_events, entry, delivers, written)
+        asked = self.database.read(message.name(), display.request, self.config, entry.ven, message, self.now())
+        return asked.addCallback(self._sent_events, entry, delivers, written)
 
     # --- what goes out ------------------------------------------------------------------------------
 
@@ -290,14 +345,14 @@ class Vtn:
         lease = entry.leases.get(item.key)
         if lease is None:
             return item.offered.timestamp() + LEASE * entry.ven.poll_frequency if item.offered else 0
-        return lease.until if lease.covers.issuperset(line.key for line in item.lines) else 0
+        return lease.until if lease.covers.issuperset(line.telling for line in item.lines) else 0
 
-    def _lease(self, entry: Entry, item: Due) -> frozenset[tuple[str, int]]:
-        """Note that something goes out now; of events, the keys of those that did not just a moment ago."""
+    def _lease(self, entry: Entry, item: Due) -> frozenset[Telling]:
+        """Note that something goes out now; of events, those that did not just a moment ago."""
         now = self.clock.seconds()
         lease = entry.leases.get(item.key)
         running = lease if lease and lease.until > now else None
-        keys = frozenset(line.key for line in item.lines)
+        keys = frozenset(line.telling for line in item.lines)
         delivers = keys - running.covers if running else keys
         if delivers or not running:
             entry.leases[item.key] = Lease(now + LEASE * entry.ven.poll_frequency, keys)
@@ -326,16 +381,16 @@ class Vtn:
 
     def _rendered(
         self,
-        message: Message | None,
+        message: Message | Distribution | None,
         entry: Entry,
         item: Due,
-        delivers: frozenset[tuple[str, int]],
+        delivers: frozenset[Telling],
         written: Written,
     ) -> Any:
         if message is None:
             entry.due = None
             return self.poll(entry, written)
-        if isinstance(message, OadrDistributeEvent):
+        if isinstance(message, Distribution):
             return self._sent_events(message, entry, delivers, written)
         assert isinstance(item.key, int)
         entry.count(item.key, self.now())
@@ -344,25 +399,36 @@ class Vtn:
 
     def _sent_events(
         self,
-        message: OadrDistributeEvent,
+        sending: Distribution,
         entry: Entry,
-        delivers: frozenset[tuple[str, int]],
+        delivers: frozenset[Telling],
         written: Written,
     ) -> OadrDistributeEvent:
         """Count a sending of events; once it has left whole, it is a delivery of those in ``delivers``."""
-        descriptors = [shown.event.descriptor for shown in message.events]
-        keys = [(descriptor.event_id, descriptor.modification_number) for descriptor in descriptors]
-        for key in keys:
+        for key in sending.tellings:
             entry.count(key, self.now())
         self.roster.dirty.add(entry)
-        if delivered := delivers.intersection(keys):
+        if delivered := delivers & sending.tellings:
             written(lambda: self._events_written(entry, delivered))
-        return message
+        return sending.message
 
-    def _events_written(self, entry: Entry, keys: frozenset[tuple[str, int]]) -> None:
+    def _events_written(self, entry: Entry, keys: frozenset[Telling]) -> None:
         for key in keys:
             entry.sent.setdefault(key, Sent(at=self.now())).clean += 1
         self.roster.dirty.add(entry)
+
+    def lacks_report(self, entry: Entry) -> bool:
+        """Whether a user's handler may be asked for a report now: once in a lease, so that bursts of polls end."""
+        now = self.clock.seconds()
+        if not entry.ven.registered or entry.asked_until > now:
+            return False
+        entry.asked_until = now + LEASE * entry.ven.poll_frequency
+        return True
+
+    def supply(self, entry: Entry, message: OadrUpdateReport, written: Written) -> Deferred[Message]:
+        """Store a report that a user's handler has for a VEN that polls; what the poll gets then."""
+        stored = self.write("supply", provider.supply, entry.ven, message)
+        return stored.addCallback(lambda _: self.poll(entry, written))
 
     def _unregistered(self, entry: Entry) -> Message:
         """What a VEN gets that polls after its registration was lost."""

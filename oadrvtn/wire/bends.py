@@ -8,14 +8,17 @@ bend is valid, and each bend that a VEN needs is counted for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
 
 from lxml import etree
 
-from ..model.values import WHITE, write_instant
-from .codec import SEQUENCES, clark
+from ..model.errors import InvalidData
+from ..model.report import OadrRegisterReport, OadrUpdateReport
+from ..model.schema import NAMESPACES
+from ..model.values import WHITE, shown, write_instant
+from .codec import SEQUENCES, clark, local
 
 Bends = Collection[str]
 """Names of bends that are allowed."""
@@ -23,8 +26,8 @@ Bend = Callable[[etree._Element], bool]
 """Rewrites a message's element where it must; says whether it did."""
 
 
-def _insert_empty(name: str) -> Bend:
-    """A bend that puts an empty element where a mandatory one of this name is missing."""
+def _insert(name: str, content: str | Mapping[str, str] = "") -> Bend:
+    """A bend that puts an element where a mandatory one of this name is missing; it holds a text, or elements."""
     tag = clark(name)
 
     @cache
@@ -39,17 +42,60 @@ def _insert_empty(name: str) -> Bend:
                 before.update(place.readers)
         return found
 
+    def element(parent: etree._Element) -> etree._Element:
+        made = parent.makeelement(tag)
+        if isinstance(content, str):
+            made.text = content
+        else:
+            for inner, text in content.items():
+                etree.SubElement(made, clark(inner)).text = text
+        return made
+
     def bend(message: etree._Element) -> bool:
         bent = False
         for node in message.iter(*parents()):
             tags = [child.tag for child in node]
-            if tag not in tags:
+            value = (node.text or "").strip(WHITE)  # power:voltage is a unit here and a number there
+            if tag not in tags and not value:
                 before = parents()[node.tag]
-                node.insert(sum(other in before for other in tags), node.makeelement(tag))
+                node.insert(sum(other in before for other in tags), element(node))
                 bent = True
         return bent
 
     return bend
+
+
+def _rename(meant: Callable[[str], str]) -> Bend:
+    """A bend for elements of OpenADR's namespaces, or of none, that are not known in their place.
+
+    They get the name of the one that is known there by the local name that ``meant`` makes of theirs; no
+    place knows two of the same local name.
+    """
+
+    @cache
+    def names(parent: str) -> dict[str, str]:
+        return {local(tag): tag for place in SEQUENCES[parent].places for tag in place.readers}
+
+    def bend(message: etree._Element) -> bool:
+        bent = False
+        for node in message.iter():  # parents before their children
+            known = names(node.tag) if node.tag in SEQUENCES else {}
+            for child in node if known else ():
+                namespace, _, name = child.tag.rpartition("}")
+                if namespace in _OURS and known.get(name) != child.tag and (better := known.get(meant(name))):
+                    child.tag = better
+                    bent = True
+        return bent
+
+    return bend
+
+
+_OURS = frozenset({"", *("{" + namespace for namespace in NAMESPACES.values())})
+
+
+def _by_type(name: str) -> str:
+    """``PowerRealType`` -> ``powerReal``; empty for what is no name of a type."""
+    return name[0].lower() + name[1:-4] if name.endswith("Type") else ""
 
 
 def _rewrite_text(names: tuple[str, ...], rewrite: Callable[[str], str | None]) -> Bend:
@@ -116,6 +162,23 @@ def _describe_money(message: etree._Element) -> bool:
     return bent
 
 
+def _qualify_version(message: etree._Element) -> bool:
+    version = message.get("schemaVersion")
+    if version is None:
+        return False
+    del message.attrib["schemaVersion"]
+    if clark("ei:schemaVersion") not in message.attrib:
+        message.set(clark("ei:schemaVersion"), version)
+    return True
+
+
+_number_reports = _insert("ei:reportRequestID", "0")
+
+
+def _number_metadata(message: etree._Element) -> bool:
+    return message.tag == clark(OadrRegisterReport.tag) and _number_reports(message)
+
+
 def _drop_empty_intervals(message: etree._Element) -> bool:
     bent = False
     for report in message.iter(clark("oadr:oadrReport")):
@@ -126,20 +189,68 @@ def _drop_empty_intervals(message: etree._Element) -> bool:
     return bent
 
 
-BENDS: dict[str, Bend] = {
-    "missing_request_id": _insert_empty("pyld:requestID"),
-    "missing_ven_id": _insert_empty("ei:venID"),
+_STANDARD: dict[str, Bend] = {
+    "missing_request_id": _insert("pyld:requestID"),
+    "missing_ven_id": _insert("ei:venID"),
     "offset_time": _rewrite_text(_TIMES, _to_utc),
     "week_duration": _rewrite_text(_DURATIONS, _weeks_to_days),
     "fractional_duration": _rewrite_text(_DURATIONS, _without_fraction),
     "empty_currency_description": _describe_money,
     "empty_intervals": _drop_empty_intervals,
 }
-"""Name -> rewrite, in the order in which they run."""
+_NEIGHBOURS: dict[str, Bend] = {
+    "unqualified_version": _qualify_version,
+    "neighbour_namespace": _rename(lambda name: name),
+    "type_name": _rename(_by_type),
+    "missing_scale": _insert("scale:siScaleCode", "none"),
+    "missing_power_attributes": _insert(
+        "power:powerAttributes", {"power:hertz": "0", "power:voltage": "0", "power:ac": "true"}
+    ),
+    "missing_metadata_id": _number_metadata,
+    "opt_type_none": _rewrite_text(("ei:optType",), {"none": "optOut"}.get),  # it promises nothing
+}
+BENDS = _NEIGHBOURS | _STANDARD
+"""Name -> rewrite, in the order in which they run: elements get their names before they are looked for."""
 
-ALL = frozenset(BENDS)
+BARE_ROOT = "bare_root"
+"""The bend of a document whose root is the message itself, and whose sender wants bare answers; see ``envelope``."""
+METADATA_NAME = "metadata_name"
+"""The bend of data that comes under the name of its METADATA, which the schema does not mind; see ``unoffered``."""
+
+NAMES = (BARE_ROOT, METADATA_NAME, *BENDS)
+"""All bends."""
+
+PROFILES: dict[str, frozenset[str]] = {
+    "strict": frozenset(),
+    "standard": frozenset(_STANDARD),
+    "bare": frozenset({*_STANDARD, BARE_ROOT}),
+    "neighbours": frozenset({*BENDS, METADATA_NAME}),
+    "lenient": frozenset(NAMES),
+}
+"""Name of a leniency profile -> the bends that it allows."""
+
+STANDARD = PROFILES["standard"]
 
 
 def apply(message: etree._Element, allowed: Bends) -> tuple[str, ...]:
     """Run the allowed bends on a message's element; the names of those that changed it."""
     return tuple(name for name, bend in BENDS.items() if name in allowed and bend(message))
+
+
+def unoffered(message: OadrUpdateReport, allowed: Bends) -> tuple[OadrUpdateReport, tuple[str, ...]]:
+    """The data under its own name, and the bend that this took; raises InvalidData where that is not allowed."""
+    names = [report.report_name or "" for report in message.reports]
+    offers = [number for number, name in enumerate(names, 1) if name.startswith(_OFFER)]
+    if not offers:
+        return message, ()
+    if METADATA_NAME not in allowed:
+        place = f"{message.name()}/oadrReport[{offers[0]}]/reportName"
+        raise InvalidData(f"{place}: {shown(names[offers[0] - 1])} names an offer, not its data")
+    reports = tuple(
+        report.evolve(report_name=report.report_name and report.report_name.removeprefix(_OFFER))
+        for report in message.reports
+    )
+    return message.evolve(reports=reports), (METADATA_NAME,)
+
+
+_OFFER = "METADATA_"

@@ -12,7 +12,7 @@ from ..model.messages import MESSAGES, Message
 from ..model.schema import Step
 from ..model.values import ID, shown
 from . import bends
-from .codec import Fault, Place, Sequence, clark, declarations, document, local, placed, table_of
+from .codec import Fault, Place, Sequence, clark, declarations, document, local, placed, table_of, to_xml
 from .parser import parse
 
 _PAYLOAD = "oadr:oadrPayload"
@@ -61,21 +61,25 @@ class Envelope:
     bends: tuple[str, ...] = ()
 
 
-def unseal(root: etree._Element) -> tuple[etree._Element, etree._Element | None]:
-    """The message's element and the ds:Signature of a parsed document.
+def unseal(
+    root: etree._Element, allowed: bends.Bends = bends.STANDARD
+) -> tuple[etree._Element, etree._Element | None, tuple[str, ...]]:
+    """The message's element and the ds:Signature of a parsed document, and the bends that it needed.
 
     Raises NotRecognized for a document that is no oadrPayload with one message of the schema.
     """
+    if root.tag in _CLASSES and bends.BARE_ROOT in allowed:
+        return root, None, (bends.BARE_ROOT,)
     if root.tag != clark(_PAYLOAD):
         raise NotRecognized(f"the root is {shown(root.tag)}, not oadrPayload of OpenADR 2.0b")
     try:
         parts = _ENVELOPE.read(root)
     except Fault as fault:
         raise NotRecognized(str(placed(fault, local(_PAYLOAD)))) from None
-    return parts["signed"]["message"], parts.get("signature")
+    return parts["signed"]["message"], parts.get("signature"), ()
 
 
-def decode_message(element: etree._Element, allowed: bends.Bends = bends.ALL) -> tuple[Any, tuple[str, ...]]:
+def decode_message(element: etree._Element, allowed: bends.Bends = bends.STANDARD) -> tuple[Any, tuple[str, ...]]:
     """The message in ``element``, and the names of the bends that it needed; raises Undecodable.
 
     On a fault the allowed bends run on the element and it is decoded once more.
@@ -93,15 +97,15 @@ def decode_message(element: etree._Element, allowed: bends.Bends = bends.ALL) ->
                 ) from None
 
 
-def decode(data: bytes, allowed: bends.Bends = bends.ALL) -> Envelope:
+def decode(data: bytes, allowed: bends.Bends = bends.STANDARD) -> Envelope:
     """A document as an Envelope.
 
     Raises Unreadable (no XML that we read), NotRecognized (no message of OpenADR 2.0b) or Undecodable
     (a message that breaks the schema; the text names where).
     """
-    element, signature = unseal(parse(data))
+    element, signature, bent = unseal(parse(data), allowed)
     message, applied = decode_message(element, allowed)
-    return Envelope(message, signature is not None, applied)
+    return Envelope(message, signature is not None, bent + applied)
 
 
 def _shell(cls: type[Message]) -> tuple[str, str]:
@@ -112,6 +116,9 @@ def _shell(cls: type[Message]) -> tuple[str, str]:
 _SHELLS = {cls: _shell(cls) for cls in MESSAGES.values()}
 
 
-def encode(message: Message) -> bytes:
-    """A message as a document in canonical XML; raises InvalidData for values that the schema refuses."""
-    return document(message, *_SHELLS[type(message)])
+def encode(message: Message, bare: bool = False) -> bytes:
+    """A message as a document in canonical XML; raises InvalidData for values that the schema refuses.
+
+    A ``bare`` one is its own root, for a peer that sends its messages like that.
+    """
+    return to_xml(message) if bare else document(message, *_SHELLS[type(message)])

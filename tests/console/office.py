@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.client import HTTPConnection, HTTPResponse
 from io import BytesIO
@@ -20,17 +21,22 @@ from oadrvtn.console.api import Api
 from oadrvtn.console.client import Client
 from oadrvtn.model.config import Config
 from oadrvtn.model.event import (
+    EiTarget,
     EventResponse,
     Interval,
     OadrCreatedEvent,
+    OadrPayloadResourceStatus,
     OadrReportPayload,
     PayloadFloat,
     PowerAttributes,
     PowerReal,
+    Properties,
     QualifiedEventID,
 )
+from oadrvtn.model.opt import OadrCreateOpt
 from oadrvtn.model.party import EiResponse, OadrCreatePartyRegistration
 from oadrvtn.model.report import (
+    OadrCreatedReport,
     OadrRegisterReport,
     OadrReport,
     OadrReportDescription,
@@ -152,8 +158,27 @@ class Office:
         response = EiResponse(response_code="200", request_id="")
         return self.says(ven_id, OadrCreatedEvent(response=response, event_responses=(answer,), ven_id=ven_id))
 
-    def reports(self, ven_id: str, values: dict[str, list[float]]) -> None:
-        """A VEN offers a report, is asked for it, and sends values a minute apart, from START on, by r_id."""
+    def opts_for(self, ven_id: str, event_id: str, opt_type: str, resource_id: str) -> None:
+        """A VEN says by oadrCreateOpt what one of its resources does in an event."""
+        event = QualifiedEventID(event_id=event_id, modification_number=0)
+        self._creates_opt(ven_id, opt_type, resource_id, opt_id=event_id, qualified_event_id=event, available=())
+
+    def is_available(self, ven_id: str, opt_type: str, minutes: int, length: str, resource: str | None = None) -> None:
+        """A VEN says when, from so many minutes after START on, it is (not) available."""
+        period = Properties(dtstart=START + timedelta(minutes=minutes), duration=Duration(length))
+        opt_id = f"{opt_type}{minutes}"
+        self._creates_opt(ven_id, opt_type, resource, opt_id=opt_id, qualified_event_id=None, available=(period,))
+
+    def _creates_opt(self, ven_id: str, opt_type: str, resource_id: str | None, **values: Any) -> None:
+        opt = OadrCreateOpt(
+            opt_type=opt_type, opt_reason="mustRun", market_context=None, ven_id=ven_id, created_date_time=START,
+            request_id="o", target=EiTarget(resource_ids=(resource_id,) if resource_id else ()), device_class=None,
+            **values,
+        )  # fmt: skip
+        self.says(ven_id, opt)
+
+    def offers(self, ven_id: str, *r_ids: str, report_name: str = "TELEMETRY_USAGE") -> Any:
+        """A VEN offers the power at these points as a report "load"; what it is told to that."""
         grid = PowerAttributes(hertz=Decimal(50), voltage=Decimal(230), ac=True)
         points = tuple(
             OadrReportDescription(
@@ -163,24 +188,39 @@ class Office:
                     min_period=Duration("PT1M"), max_period=Duration("PT1H"), on_change=False
                 ),
             )
-            for r_id in values
+            for r_id in r_ids
         )  # fmt: skip
         offer = OadrReport(
             descriptions=points, report_request_id="0", report_specifier_id="load",
-            report_name="METADATA_TELEMETRY_USAGE", created_date_time=START,
+            report_name=f"METADATA_{report_name}", created_date_time=START,
         )  # fmt: skip
-        asked = self.says(ven_id, OadrRegisterReport(request_id="o", reports=(offer,), ven_id=ven_id))
-        for wanted in asked.report_requests:
+        return self.says(ven_id, OadrRegisterReport(request_id="o", reports=(offer,), ven_id=ven_id))
+
+    def accepts(self, ven_id: str, *report_request_ids: str) -> None:
+        """A VEN accepts what it was asked for; its first poll took it."""
+        response = EiResponse.ok("")
+        self.says(ven_id, OadrCreatedReport(response=response, pending_reports=report_request_ids, ven_id=ven_id))
+
+    def reports(self, ven_id: str, values: dict[str, list[float]]) -> None:
+        """A VEN offers a report, is asked for it, and sends values a minute apart, from START on, by r_id."""
+        numbers = {r_id: [PayloadFloat(value=value) for value in series] for r_id, series in values.items()}
+        self._reports(ven_id, numbers, "TELEMETRY_USAGE")
+
+    def states(self, ven_id: str, r_id: str, online: list[bool]) -> None:
+        """The same with the states of a resource: while it is not online, somebody has switched it off by hand."""
+        states = [OadrPayloadResourceStatus(online=each, manual_override=not each) for each in online]
+        self._reports(ven_id, {r_id: states}, "TELEMETRY_STATUS")
+
+    def _reports(self, ven_id: str, values: Mapping[str, Sequence[Any]], report_name: str) -> None:
+        for wanted in self.offers(ven_id, *values, report_name=report_name).report_requests:
             intervals = tuple(
-                Interval(
-                    duration=Duration("PT1M"), payloads=(OadrReportPayload(r_id=r_id, payload=PayloadFloat(value=v)),)
-                )
+                Interval(duration=Duration("PT1M"), payloads=(OadrReportPayload(r_id=r_id, payload=payload),))
                 for r_id, series in values.items()
-                for v in series
+                for payload in series
             )
             data = OadrReport(
                 dtstart=START, intervals=intervals, report_request_id=wanted.report_request_id,
-                report_specifier_id="load", report_name="TELEMETRY_USAGE", created_date_time=START,
+                report_specifier_id="load", report_name=report_name, created_date_time=START,
             )  # fmt: skip
             self.says(ven_id, OadrUpdateReport(request_id="u", reports=(data,), ven_id=ven_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -112,6 +113,16 @@ class ClientTests(SynchronousTestCase):
 
     def test_a_problem_is_told_by_its_detail(self) -> None:
         self.assertEqual("no such VEN", self.fails((404, "application/problem+json", b'{"detail": "no such VEN"}')))
+
+    def test_what_could_stand_instead_is_told_where_it_is_little_and_not_said_already(self) -> None:
+        errors = [
+            {"pointer": "/a", "detail": "is wrong", "allowed": ["x", "y"]},
+            {"pointer": "/b", "detail": "is none of v, w", "allowed": ["v", "w"]},
+            {"pointer": "/c", "detail": "is wrong", "allowed": [str(number) for number in range(100)]},
+            {"pointer": "/d", "detail": "is wrong"},
+        ]
+        problem = json.dumps({"detail": "a is wrong", "errors": errors}).encode()
+        self.assertEqual("a is wrong (possible: x, y)", self.fails((422, "application/problem+json", problem)))
 
     def test_each_way_to_fail_has_its_words(self) -> None:
         cases: list[tuple[Any, str]] = [

@@ -11,16 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.console.shapes import (
-    EventsQuery,
-    Mistakes,
-    NewVen,
-    Reader,
-    ReadingsQuery,
-    read_duration,
-    read_time,
-    show,
-)
+from oadrvtn.console.events import EventsQuery
+from oadrvtn.console.readings import ReadingsQuery
+from oadrvtn.console.shapes import Reader, read_duration, read_time, show
+from oadrvtn.console.vens import NewVen
+from oadrvtn.model.errors import InvalidData
 from oadrvtn.model.event import (
     ITEM_BASES,
     CurrencyPerKWh,
@@ -35,6 +30,7 @@ from oadrvtn.model.event import (
     PowerReal,
     PulseCount,
     SignalPayload,
+    TransportInterface,
 )
 from oadrvtn.model.values import Duration
 from oadrvtn.vtn.events import EventSpec, SignalSpec
@@ -134,6 +130,13 @@ _targets = st.builds(
     ven_ids=_tuples,
     group_ids=_tuples,
     end_device_assets=_tuples,
+    group_names=_tuples,
+    resource_ids=_tuples,
+    party_ids=_tuples,
+    pnodes=_tuples,
+    transport_interfaces=st.lists(
+        st.builds(TransportInterface, point_of_receipt=_names, point_of_delivery=_names), max_size=1
+    ).map(tuple),
     service_areas=st.sampled_from([(), (FeatureCollection(id="a", polygon=Polygon(pos_list=(1.0, 2.0))),)]),
 )
 
@@ -178,7 +181,12 @@ _specs = st.builds(
     priority=st.integers(0, 2**32),
     test_event=st.booleans(),
     vtn_comment=st.none() | _names,
+    response_required=st.sampled_from(["always", "never"]),
+    notification=_durations,
     ramp_up=st.none() | _durations,
+    recovery=st.none() | _durations,
+    startafter=st.none() | _durations,
+    modification_reason=st.none() | _names,
     baseline=st.none() | _baselines,
 )
 
@@ -188,7 +196,7 @@ class EventTests(SynchronousTestCase):
         self.reader = Reader(lambda: NOW)
 
     def mistakes(self, raw: Any) -> list[str]:
-        return self.assertRaises(Mistakes, self.reader.event, raw).mistakes
+        return [str(mistake) for mistake in self.assertRaises(InvalidData, self.reader.event, raw).mistakes]
 
     @given(_specs)
     def test_what_is_shown_of_an_event_reads_back_as_it(self, spec: EventSpec) -> None:
@@ -225,7 +233,7 @@ class EventTests(SynchronousTestCase):
 
     def test_the_short_and_the_long_form_exclude_each_other(self) -> None:
         raw = {"market_context": "urn:x", "dtstart": "now", "duration": "15m", "level": 1, "signals": []}
-        self.assertEqual(["unknown field 'level'"], [m.partition(" (")[0] for m in self.mistakes(raw)])
+        self.assertEqual(["level: unknown field 'level'"], [m.partition(" (")[0] for m in self.mistakes(raw)])
 
     def test_all_mistakes_are_told_at_once_with_their_places(self) -> None:
         raw = {
@@ -243,8 +251,8 @@ class EventTests(SynchronousTestCase):
             "signals[0].intervals[0].value: 'x' is not a number",
             "signals[0].intervals[1]: '7' is not an object",
             "signals[1]: 'SIMPLE' is not an object",
-            "target: unknown field 'ven_id' (did you mean ven_ids?)",
-            "unknown field 'prority' (did you mean priority?)",
+            "target.ven_id: unknown field 'ven_id' (did you mean ven_ids?)",
+            "prority: unknown field 'prority' (did you mean priority?)",
             "test_event: 'yes' is neither true nor false",
             "ramp_up: '-5m' is not a duration",
         ):
@@ -279,7 +287,7 @@ class EventTests(SynchronousTestCase):
         self.assertIsNone(number)
 
     def test_the_id_of_an_event_cannot_be_changed(self) -> None:
-        error = self.assertRaises(Mistakes, self.reader.event_changes, {"event_id": "x"})
+        error = self.assertRaises(InvalidData, self.reader.event_changes, {"event_id": "x"})
         self.assertIn("unknown field 'event_id'", error.description)
 
 
@@ -295,9 +303,9 @@ class QueryTests(SynchronousTestCase):
 
     def test_mistakes_of_a_query_name_the_parameter(self) -> None:
         error = self.assertRaises(
-            Mistakes, self.reader.read, ReadingsQuery, {"sinse": "-1h", "limit": "0", "until": "x"}
+            InvalidData, self.reader.read, ReadingsQuery, {"sinse": "-1h", "limit": "0", "until": "x"}
         )
-        told = "\n".join(error.mistakes)
+        told = "\n".join(map(str, error.mistakes))
         for expected in (
             "unknown field 'sinse' (did you mean since?)",
             "limit: '0' is not",
@@ -305,10 +313,10 @@ class QueryTests(SynchronousTestCase):
         ):
             self.assertIn(expected, told)
         for limit in ("-1", "1000000", "x", "1.0", "9" * 50, "\u0661"):
-            self.assertRaises(Mistakes, self.reader.read, ReadingsQuery, {"limit": limit})
+            self.assertRaises(InvalidData, self.reader.read, ReadingsQuery, {"limit": limit})
 
     def test_a_ven_needs_an_id_that_says_something_and_can_be_written(self) -> None:
         for ven_id in ("", " ", "\x00", "\ud800", 3, None):
             raw = {"ven_id": ven_id, "fingerprints": ["00" * 10]}
-            error = self.assertRaises(Mistakes, self.reader.read, NewVen, raw)
+            error = self.assertRaises(InvalidData, self.reader.read, NewVen, raw)
             self.assertTrue(error.description.startswith("ven_id: "), error.description)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel
@@ -11,14 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
 from oadrvtn.handlers.report import EiReport
-from oadrvtn.model.config import Config, Registration, UnregisteredPoll
+from oadrvtn.model.config import Config, Leniency, Registration, UnregisteredPoll
 from oadrvtn.model.errors import NotAllowed
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.party import EiResponse, OadrQueryRegistration, OadrResponse
 from oadrvtn.storage import vens
 from oadrvtn.storage.database import DatabaseError
 from oadrvtn.vtn import registration
-from oadrvtn.wire import encode
+from oadrvtn.wire import decode, encode
 from tests.handlers.house import RESOURCES, House, Logged, certificate, code, create, made, poll
 
 ENDPOINTS = {
@@ -350,6 +350,111 @@ class DecodingTests(SynchronousTestCase):
         )
 
 
+class LeniencyTests(SynchronousTestCase):
+    """Whose messages may stray from the schema, and how far."""
+
+    UNQUALIFIED = encode(poll("ven-1")).replace(b"ei:schemaVersion", b"schemaVersion")
+    BARE = encode(poll("ven-1"), bare=True)
+    FORGETFUL = encode(poll()).replace(b"<ei:venID></ei:venID>", b"")
+
+    def house(self, default: Leniency = "standard", own: str | None = None) -> House:
+        house = House(self, config=Config(vtn_id="vtn", registration=Registration(leniency=default)))
+        house.write(registration.set_leniency, "ven-1", own)
+        house.register()
+        return house
+
+    def codes(self, house: House) -> list[str]:
+        """What a message without a mandatory venID, one with a strange version, and a bare one get."""
+        found = []
+        for body in (self.FORGETFUL, self.UNQUALIFIED, self.BARE):
+            reply: Any = house.exchange("OadrPoll", body).reply
+            found.append(code(reply) if hasattr(reply, "response") else "200")
+        return found
+
+    def test_the_profile_of_the_ven_decides_and_where_it_has_none_the_default(self) -> None:
+        expected = {
+            "strict": ["454", "454", "453"],
+            "standard": ["200", "454", "453"],
+            "bare": ["200", "454", "200"],
+            "neighbours": ["200", "200", "453"],
+            "lenient": ["200", "200", "200"],
+        }
+        for profile in get_args(Leniency):
+            self.assertEqual(expected[profile], self.codes(self.house(own=profile)), profile)
+            self.assertEqual(expected[profile], self.codes(self.house(default=profile)), profile)
+        self.assertEqual(expected["strict"], self.codes(self.house("lenient", "strict")))
+
+    def test_the_profile_of_one_is_not_that_of_another(self) -> None:
+        house = self.house(own="bare")
+        house.register("ven-2")
+        self.assertEqual(code(house.exchange("OadrPoll", encode(poll(), bare=True), "ven-2").reply), "453")
+
+    def test_a_certificate_that_is_not_known_has_the_default(self) -> None:
+        roots: dict[Leniency, bytes] = {"standard": b"oadr:oadrPayload", "bare": b"oadr:oadrCreatedPartyRegistration"}
+        for default, root in roots.items():
+            house = House(self, policy="open", config=Config(registration=Registration(leniency=default)))
+            exchange = house.exchange("EiRegisterParty", encode(create(), bare=default == "bare"), "stranger")
+            self.assertTrue(exchange.answer.startswith(b"<" + root), exchange.answer)
+
+    def test_who_sends_bare_messages_gets_bare_answers_to_errors_too(self) -> None:
+        house = self.house(own="bare")
+        bodies = {
+            "oadrRegisterReport": self.BARE,
+            "oadrResponse": encode(poll("nobody"), bare=True),
+            "oadrDistributeEvent": encode(made("oadrRequestEvent"), bare=True).replace(b"replyLimit", b"limit"),
+        }
+        for name, body in bodies.items():
+            exchange = house.exchange("OadrPoll", body)
+            self.assertTrue(exchange.answer.startswith(f"<oadr:{name} ".encode()), exchange.answer)
+            self.assertEqual(decode(exchange.answer, {"bare_root"}).message, exchange.reply)
+
+    def test_who_sends_whole_messages_gets_whole_answers_whatever_it_is_allowed(self) -> None:
+        house = self.house(own="lenient")
+        self.assertTrue(house.exchange("OadrPoll", poll()).answer.startswith(b"<oadr:oadrPayload "))
+
+    def test_an_incident_is_told_bare_as_well(self) -> None:
+        house = self.house(own="bare")
+        house.resources["OadrPoll"].on_poll = lambda payload, exchange: 1 / 0  # type: ignore[attr-defined]
+        exchange = house.exchange("OadrPoll", self.BARE)
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertTrue(exchange.answer.startswith(b"<oadr:oadrResponse "))
+
+    def test_every_bend_of_a_message_is_counted(self) -> None:
+        house = self.house(own="lenient")
+        body = self.BARE.replace(b"ei:schemaVersion", b"schemaVersion")
+        for _ in range(3):
+            house.exchange("OadrPoll", body)
+        entry = house.vtn.roster.get("ven-1")
+        assert entry
+        self.assertEqual(dict(entry.bends), {"bare_root": 3, "unqualified_version": 3})
+
+    def test_data_under_the_name_of_its_metadata_is_refused_or_read(self) -> None:
+        report = made("oadrUpdateReport").reports[0].evolve(report_name="METADATA_TELEMETRY_USAGE")
+        body = made("oadrUpdateReport", request_id="r5", reports=(report,))
+        house = self.house()
+        answer = house.answer("EiReport", body)
+        self.assertEqual((answer.name(), code(answer)), ("oadrUpdatedReport", "454"))
+        self.assertEqual(answer.response.request_id, "r5")
+        house = self.house(own="neighbours")
+        self.assertEqual(code(house.answer("EiReport", body)), "452", "the rule was reached")
+
+
+class ReportOnlyTests(SynchronousTestCase):
+    def test_a_ven_that_registered_for_reports_only_has_no_events_and_no_opts(self) -> None:
+        house = House(self)
+        house.register(report_only=True)
+        for service in ("EiEvent", "EiOpt"):
+            for name in ENDPOINTS[service]:
+                answer = house.answer(service, made(name))
+                self.assertEqual((name, answer.name(), code(answer)), (name, NORMAL.get(name, "oadrResponse"), "451"))
+                self.assertIn("for reports only", answer.response.response_description)
+            self.assertEqual(code(house.answer(service, made("oadrResponse"))), "200")
+        self.assertEqual(house.answer("OadrPoll", poll()).name(), "oadrRegisterReport")
+        self.assertEqual(code(house.answer("EiReport", made("oadrRegisterReport"))), "200")
+        house.register(report_only=False)
+        self.assertEqual(code(house.answer("EiEvent", made("oadrRequestEvent"))), "200")
+
+
 class IncidentTests(SynchronousTestCase):
     """Faults of ours, of the database, of a user's handler."""
 
@@ -422,7 +527,7 @@ class IncidentTests(SynchronousTestCase):
         house = House(self)
         house.register()
 
-        def broken(message: Any) -> bytes:
+        def broken(message: Any, bare: bool) -> bytes:
             raise RuntimeError("no ink")
 
         self.patch(chain, "encode", broken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from oadrvtn.model.config import (
     load,
     parse,
 )
+from oadrvtn.model.event import PowerAttributes, PowerReal, Temperature, Voltage
 
 BASE = Path("/etc/oadrvtn")
 TLS_FILES = """
@@ -77,8 +79,11 @@ class ReadingTests(SynchronousTestCase):
             policy = "approve"
             poll_frequency = "1.5m"
             unregistered_poll = "reregister"
+            leniency = "strict"
             [[vens]]
             ven_id = "ven-1"
+            poll_frequency = "1h"
+            leniency = "bare"
             fingerprints = ["{SHORT.replace(":", "").lower()}", "{WHOLE.replace(":AA:", ":AB:")}"]
             [[reports]]
             report_name = "TELEMETRY_USAGE"
@@ -101,11 +106,11 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(found.listen, Listen(host="10.0.0.1", port=443, path_prefix="/north/2"))
         self.assertEqual(
             found.registration,
-            Registration(policy="approve", poll_frequency=90.0, unregistered_poll="reregister"),
+            Registration(policy="approve", poll_frequency=90.0, unregistered_poll="reregister", leniency="strict"),
         )
         self.assertEqual(
-            [(v.ven_id, v.name, v.fingerprints) for v in found.vens],
-            [("ven-1", None, (SHORT, WHOLE.replace(":AA:", ":AB:")))],
+            [(v.ven_id, v.name, v.fingerprints, v.poll_frequency, v.leniency) for v in found.vens],
+            [("ven-1", None, (SHORT, WHOLE.replace(":AA:", ":AB:")), 3600, "bare")],
         )
         [report] = found.reports
         self.assertEqual(
@@ -257,6 +262,11 @@ class MistakeTests(SynchronousTestCase):
                 """
                 [registration]
                 poll_frequency = "1.5s"
+                [[vens]]
+                ven_id = "ven-1"
+                fingerprints = ["01010101010101010101"]
+                poll_frequency = 0
+                leniency = "barre"
                 [[reports]]
                 report_name = "TELEMETRY_USAGE"
                 granularity = 0.1
@@ -265,6 +275,8 @@ class MistakeTests(SynchronousTestCase):
             ),
             [
                 "registration.poll_frequency: '1.5s' is not a whole number of seconds",
+                "vens[0].poll_frequency: 0 is not above zero",
+                "vens[0].leniency: 'barre' is none of strict, standard, bare, neighbours, lenient (did you mean bare?)",
                 "reports[0].granularity: 0.1 is not a whole number of seconds",
             ],
         )
@@ -335,6 +347,70 @@ class MistakeTests(SynchronousTestCase):
         self.patch(config.tomllib, "loads", lambda text: document)
         for mistake in mistakes_of("", tls=""):
             self.assertRegex(mistake, r"(?s)\A\S.*: .")
+
+
+class OfferTests(SynchronousTestCase):
+    """The reports that a VTN offers, and their units."""
+
+    def offer(self, point: str, offer: str = "", more: str = "") -> str:
+        return f"[[offers]]\nreport_specifier_id = 'a'\n{offer}\n[[offers.data_points]]\nr_id = 'x'\n{point}\n{more}"
+
+    def unit(self, written: str) -> Any:
+        return (
+            parse(TLS_FILES + self.offer(f"value = 1\nitem_base = {written}"), BASE).offers[0].data_points[0].item_base
+        )
+
+    def test_everything_arrives(self) -> None:
+        [offer] = parse(
+            TLS_FILES + self.offer("min_period = '1m'\nmax_period = 120\non_change = true\nvalue = 2",
+                                   "report_name = 'HISTORY_USAGE'\nduration = '2h'\nsource = 'utility.dr:readings'"),
+            BASE,
+        ).offers  # fmt: skip
+        self.assertEqual(("a", "HISTORY_USAGE", 7200.0, "utility.dr:readings"), (
+            offer.report_specifier_id, offer.report_name, offer.duration, offer.source))  # fmt: skip
+        [point] = offer.data_points
+        self.assertEqual(("x", "reading", "Direct Read", None, 60.0, 120.0, True, 2.0), (
+            point.r_id, point.report_type, point.reading_type, point.item_base, point.min_period, point.max_period,
+            point.on_change, point.value))  # fmt: skip
+
+    def test_a_unit_is_a_name_or_a_table_with_what_belongs_to_it(self) -> None:
+        self.assertEqual(self.unit("'voltage'"), Voltage(si_scale_code="none"))
+        self.assertEqual(
+            self.unit("{ name = 'temperature', item_units = 'celsius' }"),
+            Temperature(item_units="celsius", si_scale_code="none"),
+        )
+        grid = PowerAttributes(hertz=Decimal("50"), voltage=Decimal("230.5"), ac=True)
+        found = self.unit(
+            "{ name = 'powerReal', si_scale_code = 'k', power_attributes = { hertz = 50, voltage = 230.5, ac = true } }"
+        )
+        self.assertEqual(found, PowerReal(item_units="W", si_scale_code="k", power_attributes=grid))
+
+    def test_mistakes_have_their_place(self) -> None:
+        point = "offers[0].data_points[0]"
+        for text, place, words in (
+            (self.offer("item_base = 'PowerReall'\nvalue = 1"), f"{point}.item_base", "did you mean"),
+            (self.offer("item_base = 7\nvalue = 1"), f"{point}.item_base", "is none of"),
+            (self.offer("item_base = 'powerReal'\nvalue = 1"), f"{point}.item_base", "power_attributes is missing"),
+            (self.offer("item_base = { name = 'voltage', unit = 'V' }\nvalue = 1"), f"{point}.item_base", "unknown"),
+            (self.offer("item_base = { name = 'voltage', si_scale_code = 'x' }\nvalue = 1"),
+             f"{point}.item_base", "si_scale_code: 'x' is not one of"),
+            (self.offer("item_base = { name = 'powerReal', power_attributes = { hertz = true } }\nvalue = 1"),
+             f"{point}.item_base", "power_attributes: hertz: True is not a number"),
+            (self.offer("value = nan"), f"{point}.value", "is not a number"),
+            (self.offer("value = true"), f"{point}.value", "is not a number"),
+            (self.offer("value = 1\nmin_period = '2d'"), point, "max_period is shorter"),
+            (self.offer("value = 1\nmin_period = 0.5"), f"{point}.min_period", "whole number of seconds"),
+            (self.offer(""), "offers[0]", "where is the value of 'x' to come from?"),
+            (self.offer("value = 1", "source = 'utility'"), "offers[0].source", "does not name a function"),
+            (self.offer("value = 1", "report_name = 'METADATA_HISTORY_USAGE'"), "offers[0].report_name", "offer of a"),
+            (self.offer("value = 1", "", "[[offers.data_points]]\nr_id = 'x'\nvalue = 2"), "offers[0]", "same r_id"),
+            (self.offer("value = 1") + self.offer("value = 1"), "offers[1].report_specifier_id", "the same as"),
+            ("[[offers]]\nreport_specifier_id = 'METADATA'", "offers[0].report_specifier_id", "asked for by"),
+            ("[[offers]]\nreport_specifier_id = 'a'", "offers[0]", "offers nothing"),
+        ):  # fmt: skip
+            [mistake] = mistakes_of(text + "\n")
+            self.assertTrue(mistake.startswith(f"{place}: "), mistake)
+            self.assertIn(words, mistake)
 
 
 class ProgramTests(SynchronousTestCase):

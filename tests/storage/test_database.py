@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,16 @@ class InlineTests(SynchronousTestCase):
             event.listen(txn, "before_cursor_execute", explain)
             events.wanted(txn, "ven-1", NOW)
             events.give_up(txn, NOW)
+            events.removals(txn, "ven-1", NOW)
+            events.note_unanswered(txn, timedelta(minutes=5), NOW)
+            events.withheld_from(txn, NOW)
             return None, None
 
         self.successResultOf(self.database.run("look", look))
-        self.assertEqual(2, len(plans))
-        for plan in plans:
-            self.assertIn("ledger USING INDEX ix_ledger_open", plan.replace("COVERING ", ""))
+        ways = ("SEARCH open", "SCAN open", "SEARCH open", "SEARCH deadline", "SEARCH deadline", "SEARCH withheld")
+        for way, plan in zip(ways, plans, strict=True):
+            how, index = way.split()
+            self.assertIn(f"{how} ledger USING INDEX ix_ledger_{index}", plan.replace("COVERING ", ""))
 
     def test_instants_keep_their_microseconds(self) -> None:
         for stored in (0, 1, 1_780_000_000_123_456, -62_135_596_800_000_000):

@@ -29,7 +29,7 @@ from oadrvtn.model.party import (
 from oadrvtn.ven.client import BadAnswer, HttpError, Refused, Unreachable, VenClient, accepted, connect
 from oadrvtn.wire import encode
 
-from .vtn import START, CardboardVtn, clock, ok, registered
+from .vtn import START, CardboardVtn, clock, ok, registered, wanted
 
 
 class ClientTests(SynchronousTestCase):
@@ -53,6 +53,20 @@ class ClientTests(SynchronousTestCase):
         for headers in self.vtn.headers:
             self.assertEqual(b"application/xml", headers[b"Content-Type"])
             self.assertIn(b"Content-Length", headers)
+
+    def test_what_a_ven_asks_of_the_vtn_is_in_the_message(self) -> None:
+        self.successResultOf(self.client.request_event(3))
+        self.successResultOf(self.client.create_report(wanted("q"), wanted("s")))
+        self.successResultOf(self.client.cancel_report("q", "s", report_to_follow=True))
+        asked, create, cancel = self.vtn.heard
+        self.assertEqual((3, "ven-1"), (asked.reply_limit, asked.ven_id))
+        self.assertEqual(["q", "s"], [one.report_request_id for one in create.report_requests])
+        self.assertEqual((("q", "s"), True), (cancel.report_request_ids, cancel.report_to_follow))
+
+    def test_an_opt_may_be_for_some_resources(self) -> None:
+        self.successResultOf(self.client.create_opt("optOut", "economic", resource_ids=("boiler",)))
+        target = self.vtn.heard[0].target
+        self.assertEqual((("ven-1",), ("boiler",)), (target.ven_ids, target.resource_ids))
 
     def test_the_base_url_may_come_with_slashes_the_path_or_a_service(self) -> None:
         for url in ("", "/", "/OpenADR2/Simple/2.0b", "/OpenADR2/Simple/2.0b/", "/OpenADR2/Simple/2.0b/EiEvent"):

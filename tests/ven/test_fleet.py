@@ -343,15 +343,19 @@ class EventTests(VenTestCase):
 
 
 class OfferTests(VenTestCase):
-    def test_it_offers_usage_and_status_as_metadata(self) -> None:
+    def test_it_offers_usage_status_and_history_as_metadata(self) -> None:
         self.begin()
-        usage, status = self.vtn.got(OadrRegisterReport)[0].reports
+        usage, status, history = self.vtn.got(OadrRegisterReport)[0].reports
+        self.assertEqual("METADATA_HISTORY_USAGE", history.report_name)
+        self.assertEqual(usage.descriptions, history.descriptions)
         self.assertEqual("METADATA_TELEMETRY_USAGE", usage.report_name)
         self.assertEqual("METADATA_TELEMETRY_STATUS", status.report_name)
         self.assertEqual(["power", "energy"], [one.r_id for one in usage.descriptions])
         self.assertEqual(["W", "Wh"], [one.item_base.item_units for one in usage.descriptions])
         self.assertEqual(["status"], [one.r_id for one in status.descriptions])
-        for report in (usage, status):
+        on_change = [one.sampling_rate.on_change for report in (usage, status) for one in report.descriptions]
+        self.assertEqual([False, False, True], on_change)
+        for report in (usage, status, history):
             self.assertEqual("0", report.report_request_id)
             self.assertTrue(report.duration)
             for one in report.descriptions:
@@ -380,10 +384,21 @@ class OfferTests(VenTestCase):
 
     def test_a_request_for_metadata_brings_the_offer_once_more(self) -> None:
         self.begin()
-        request = wanted("m", specifier="METADATA", r_ids=("x",))
+        request = wanted("m", specifier="METADATA", r_ids=("x",), back="PT0S")
         self.tell(OadrCreateReport(request_id="r", report_requests=(request,)))
         self.assertEqual(2, len(self.vtn.got(OadrRegisterReport)))
         self.assertEqual((), self.vtn.got(OadrCreatedReport)[0].pending_reports)
+
+    def test_a_periodic_request_for_metadata_brings_it_each_period_until_its_end(self) -> None:
+        self.begin()
+        request = wanted("m", specifier="METADATA", r_ids=("x",), back="PT1M", window=(0, "PT3M"))
+        self.tell(OadrCreateReport(request_id="r", report_requests=(request,)))
+        self.assertEqual(("m",), self.vtn.got(OadrCreatedReport)[0].pending_reports)
+        counts = []
+        for _ in range(5):
+            self.wait(60)
+            counts.append(len(self.vtn.got(OadrRegisterReport)))
+        self.assertEqual([2, 3, 4, 4, 4], counts)
 
 
 class ReportTests(VenTestCase):
@@ -416,6 +431,28 @@ class ReportTests(VenTestCase):
         self.assertAlmostEqual(self.ven.power(at(10)), power, 2)
         self.assertAlmostEqual(power * 10 / 3600, energy, 2)
         self.assertEqual(at(0), first.dtstart)
+
+    def test_history_is_that_of_the_window_or_all_there_is(self) -> None:
+        windows = {"q": (-1800, "PT30M"), "s": (0, "PT0S")}
+        self.ask(*(wanted(one, specifier="history_usage", granularity="PT10M", back="PT0S", window=window)
+                   for one, window in windows.items()))  # fmt: skip
+        reports = {one.reports[0].report_request_id: one.reports[0] for one in self.vtn.got(OadrUpdateReport)}
+        self.assertEqual([*range(-1800, 0, 600)], self.starts(reports["q"]))
+        self.assertEqual([*range(-3600, 0, 600)], self.starts(reports["s"]))
+        self.assertEqual("HISTORY_USAGE", reports["q"].report_name)
+        self.assertEqual((), self.ven.pending_reports)
+
+    def test_history_that_is_not_over_is_sent_when_it_is(self) -> None:
+        self.ask(wanted(specifier="history_usage", granularity="PT10S", back="PT0S", window=(-10, "PT20S")))
+        self.assertEqual([10], [second for second, _ in self.sent(self.clock, 30)])
+
+    def test_a_status_on_change_is_sent_once_and_when_it_is_another(self) -> None:
+        self.ven.decide = lambda event: "optOut"
+        self.ask(wanted(specifier="telemetry_status", r_ids=("status",), granularity="PT0S", back="PT10S"))
+        self.assertEqual([10], [second for second, _ in self.sent(self.clock, 35)])
+        self.tell(distribute(event(dtstart=at(0))))
+        [(_, report)] = self.sent(self.clock, 35)
+        self.assertTrue(report.intervals[0].payloads[0].payload.manual_override)
 
     def test_it_acknowledges_a_request_with_all_that_is_pending(self) -> None:
         self.ask(wanted("a"))
@@ -639,6 +676,33 @@ class FleetTests(SynchronousTestCase):
         time.advance(0)
         self.assertEqual("optOut", vtn.got(OadrCreatedEvent)[0].event_responses[0].opt_type)
         self.successResultOf(many.stopService())
+
+
+class ScriptTests(VenTestCase):
+    """A VEN that is led step by step."""
+
+    def does(self, step: Any) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(step))
+
+    def test_it_does_one_step_at_a_time_and_says_what_a_poll_brought(self) -> None:
+        self.does(self.ven.register())
+        self.vtn.queue = [distribute(event())]
+        self.assertIsInstance(self.does(self.ven.poll()), OadrDistributeEvent)
+        self.assertEqual(["e"], [*self.ven.events])
+        self.assertIsInstance(self.does(self.ven.poll()), OadrResponse)
+        self.clock.advance(100)
+        self.assertEqual(2, len(self.vtn.got(OadrPoll)))
+
+    def test_a_report_is_waited_for(self) -> None:
+        self.does(self.ven.register())
+        self.vtn.queue = [OadrCreateReport(request_id="r", report_requests=(wanted(back="PT30S"),))]
+        self.does(self.ven.poll())
+        sending = Deferred.fromCoroutine(self.ven.report())
+        self.clock.advance(29)
+        self.assertEqual([], self.vtn.got(OadrUpdateReport))
+        self.clock.advance(1)
+        self.successResultOf(sending)
+        self.assertEqual(1, len(self.vtn.got(OadrUpdateReport)))
 
 
 class DispatchTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,6 +27,8 @@ from oadrvtn.model.party import (
     OadrCreatePartyRegistration,
 )
 from oadrvtn.model.report import (
+    OadrCanceledReport,
+    OadrCreatedReport,
     OadrRegisteredReport,
     OadrRegisterReport,
     OadrReport,
@@ -38,6 +41,7 @@ from oadrvtn.storage.database import Database
 from oadrvtn.vtn import events, registration
 from oadrvtn.vtn.duties import Duties
 from oadrvtn.vtn.events import EventSpec, SignalSpec
+from oadrvtn.vtn.reporter import Reporter
 from oadrvtn.vtn.roster import Entry
 from oadrvtn.vtn.vtn import Vtn
 
@@ -61,10 +65,13 @@ def response(code: str = "200", request_id: str = "") -> EiResponse:
     return EiResponse(response_code=code, response_description=None, request_id=request_id)
 
 
+_programs = count()
+
+
 def spec(start: float = 3600, *, length: str = "PT1H", **more: Any) -> EventSpec:
-    """An event of level 1 that starts ``start`` seconds after the house opened."""
+    """An event of level 1 that starts ``start`` seconds after the house opened, in a program of its own."""
     values: dict[str, Any] = {
-        "market_context": "http://example.com/program",
+        "market_context": f"http://example.com/program/{next(_programs)}",
         "dtstart": START + timedelta(seconds=start),
         "signals": (SignalSpec(intervals=((Duration(length), 1.0),)),),
     }
@@ -79,6 +86,7 @@ class House:
         self.clock.advance(START.timestamp())
         self.config = config or Config()
         self.hooks: list[tuple[Any, ...]] = []
+        self.sources: dict[str, Any] = {}
         self.database = Database(None)
         self.database.start()
         self.open()
@@ -87,6 +95,7 @@ class House:
         """Begin with what the database says: as after a kill, all else is lost."""
         self.vtn = Vtn(self.config, self.database, self.clock, lambda *call: self.hooks.append(call))
         self.duties = Duties(self.vtn, self.clock)
+        self.reporter = Reporter(self.vtn, self.clock, self.sources)
         result(self.vtn.start())
 
     def after(self, seconds: float) -> None:
@@ -94,8 +103,9 @@ class House:
         self.clock.advance(seconds)
 
     def round(self) -> None:
-        """The duties do one round."""
+        """The duties do one round, and the VTN's own reports are made."""
         result(self.duties.round())
+        result(self.reporter.round())
 
     def live(self, seconds: float) -> None:
         """Let time pass with a round every ten seconds, and one at the end."""
@@ -106,7 +116,7 @@ class House:
 
     def write(self, rule: Any, *arguments: Any) -> Any:
         """Run a rule that writes."""
-        return result(self.vtn.write(rule.__name__, rule, *arguments))
+        return result(self.vtn.write(getattr(rule, "__name__", "rule"), rule, *arguments))
 
     def read(self, query: Any, *arguments: Any) -> Any:
         """Run a query."""
@@ -127,6 +137,10 @@ class House:
     def cancel(self, event_id: str) -> events.Event:
         """An operator cancels an event."""
         return self.write(events.cancel, event_id, None, None)
+
+    def delete(self, event_id: str) -> events.Event:
+        """An operator deletes an event."""
+        return self.write(events.delete, event_id, None)
 
     def ven(self, ven_id: str = "ven-1") -> FakeVen:
         """A VEN that is known and registered, and has had the VTN's oadrRegisterReport."""
@@ -226,15 +240,21 @@ class FakeVen:
 
     def offer_reports(self, *r_ids: str, **changes: Any) -> OadrRegisteredReport:
         """Send METADATA of one TELEMETRY_USAGE report with these data points."""
-        point = {"report_type": "usage", "reading_type": "Direct Read", **changes}
-        report = OadrReport(
-            descriptions=tuple(OadrReportDescription(r_id=r_id, **point) for r_id in r_ids),
-            report_request_id="0",
-            report_specifier_id="usage",
-            report_name="METADATA_TELEMETRY_USAGE",
-            created_date_time=START,
-        )
-        return self.send(OadrRegisterReport(request_id="offer", reports=(report,), ven_id=self.ven_id))
+        return self.offer(offered("TELEMETRY_USAGE", *r_ids, **changes))
+
+    def offer(self, *reports: OadrReport, **more: Any) -> OadrRegisteredReport:
+        """Send METADATA."""
+        return self.send(OadrRegisterReport(request_id="offer", reports=reports, ven_id=self.ven_id, **more))
+
+    def created_report(self, *pending: str, code: str = "200", request_id: str = "") -> Any:
+        """Answer a request for reports."""
+        answer = response(code, request_id)
+        return self.send(OadrCreatedReport(response=answer, pending_reports=pending, ven_id=self.ven_id))
+
+    def canceled_report(self, *pending: str, code: str = "200", request_id: str = "") -> Any:
+        """Answer the end of reports."""
+        answer = response(code, request_id)
+        return self.send(OadrCanceledReport(response=answer, pending_reports=pending, ven_id=self.ven_id))
 
     def report(self, report_request_id: str, *intervals: Interval, **more: Any) -> Any:
         """Send data."""
@@ -247,6 +267,18 @@ class FakeVen:
             **more,
         )
         return self.send(OadrUpdateReport(request_id="data", reports=(report,), ven_id=self.ven_id))
+
+
+def offered(report_name: str, *r_ids: str, specifier: str = "", **changes: Any) -> OadrReport:
+    """METADATA of one report: "usage" is the reportSpecifierID of TELEMETRY_USAGE."""
+    point = {"report_type": "usage", "reading_type": "Direct Read", **changes}
+    return OadrReport(
+        descriptions=tuple(OadrReportDescription(r_id=r_id, **point) for r_id in r_ids),
+        report_request_id="0",
+        report_specifier_id=specifier or report_name.rpartition("_")[2].lower(),
+        report_name=f"METADATA_{report_name}",
+        created_date_time=START,
+    )
 
 
 def reading(r_id: str, value: float, start: float | None = 0, duration: str | None = None, **more: Any) -> Interval:

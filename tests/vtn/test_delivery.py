@@ -189,6 +189,115 @@ class NeverTests(SynchronousTestCase):
         self.assertEqual(["oadrDistributeEvent"] * 2 + ["oadrResponse"], self.ven.poll_names(3, every=POLL))
 
 
+class RemovalTests(SynchronousTestCase):
+    """Events that are gone for a VEN: it learns that from an oadrDistributeEvent without them."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.ven = self.house.ven()
+        self.house.event(event_id="e")
+        self.house.event(event_id="f")
+        self.ven.answer_all(self.ven.poll())
+        self.house.after(1)
+
+    def polled(self, times: int) -> list[Any]:
+        """What so many polls in their interval get: the events shown, None where it is no oadrDistributeEvent."""
+        found: list[Any] = []
+        for _ in range(times):
+            message = self.ven.poll()
+            distributed = isinstance(message, OadrDistributeEvent)
+            found.append([one.event.descriptor.event_id for one in message.events] if distributed else None)
+            self.house.after(POLL)
+        return found
+
+    def line(self, event_id: str = "e") -> tuple[Any, ...]:
+        line = self.house.read(event_rows.line, "ven-1", event_id, 0)
+        return line.state, line.wants, line.offers, line.deliveries
+
+    def test_two_clean_sendings_are_enough_and_an_empty_one_is_sent_too(self) -> None:
+        self.house.delete("e")
+        self.assertEqual([["f"], ["f"], None], self.polled(3))
+        self.house.round()
+        self.house.delete("f")
+        self.assertEqual([[], [], None], self.polled(3))
+        self.house.round()
+        self.assertEqual([("acknowledged", "nothing", 2, 2)] * 2, [self.line("e"), self.line("f")])
+
+    def test_what_did_not_leave_whole_does_not_count(self) -> None:
+        self.house.delete("e")
+        for _ in range(3):
+            self.assertIsInstance(self.ven.poll(clean=False), OadrDistributeEvent)
+            self.house.after(POLL)
+        self.assertEqual([["f"], ["f"], None], self.polled(3))
+
+    def test_after_ten_offers_it_is_given_up(self) -> None:
+        self.house.delete("e")
+        for number in range(10):
+            self.assertIsInstance(self.ven.poll(clean=False), OadrDistributeEvent, number)
+            self.house.after(POLL)
+        self.house.round()
+        self.assertEqual(("given_up", "nothing", 10, 0), self.line())
+        self.assertEqual([None], self.polled(1))
+
+    def test_or_when_the_event_would_be_over(self) -> None:
+        self.house.delete("e")
+        self.house.after(2 * 3600)
+        self.house.round()
+        self.assertEqual(("given_up", "nothing", 0, 0), self.line())
+
+    def test_nothing_is_removed_that_is_over(self) -> None:
+        self.house.after(2 * 3600)
+        self.house.round()
+        self.house.hooks.clear()
+        self.house.delete("e")
+        self.assertEqual([None], self.polled(1))
+        self.house.round()
+        self.assertEqual([], self.house.hooks)
+
+    def test_sendings_of_before_do_not_count(self) -> None:
+        self.house.event(event_id="n", response_required="never")
+        self.ven.poll()
+        self.house.delete("n")
+        self.house.round()
+        self.assertEqual(("queued", "delivery", 0, 0), self.line("n"))
+        self.assertEqual([["e", "f"], ["e", "f"], None], self.polled(3))
+
+    def test_an_open_ended_event_is_removed_too(self) -> None:
+        self.house.event(event_id="o", length="PT0S")
+        self.polled(2)
+        self.house.delete("o")
+        self.assertEqual([["e", "f"]], self.polled(1))
+
+    def test_asking_for_events_counts_and_a_cut_off_reply_does_not(self) -> None:
+        self.house.delete("e")
+        self.ven.request_event(reply_limit=1)
+        self.house.round()
+        self.assertEqual(("queued", "delivery", 0, 0), self.line())
+        for _ in range(2):
+            self.ven.request_event()
+            self.house.after(POLL)
+        self.assertEqual([None], self.polled(1))
+
+    def test_a_kill_may_cost_one_more_sending_and_no_less(self) -> None:
+        self.house.delete("e")
+        self.ven.poll()
+        self.house.open()
+        self.assertEqual([["f"], ["f"], None], self.polled(3))
+
+    def test_a_refusal_of_the_whole_message_leaves_it_open(self) -> None:
+        self.house.delete("e")
+        self.ven.poll()
+        self.ven.answer(code="454")
+        self.house.round()
+        self.assertEqual("delivery", self.line()[1])
+
+    def test_a_new_registration_is_shown_what_there_is(self) -> None:
+        self.house.delete("e")
+        self.ven.register()
+        self.ven.take_register_report()
+        self.assertEqual([["f"], ["f"], None], self.polled(3))
+
+
 class QueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.house = House()
@@ -376,7 +485,7 @@ class ReportRequestTests(SynchronousTestCase):
         self.ven.offer_reports("power")
         self.ven.send(OadrCreatedReport(response=response(), pending_reports=(self.asked,)))
         self.house.after(POLL)
-        self.assertEqual(["oadrCreateReport"], self.ven.poll_names(1))
+        self.assertEqual(["oadrCancelReport", "oadrCreateReport"], self.ven.poll_names(2))
 
     def test_a_repeated_refusal_says_nothing_of_a_new_request(self) -> None:
         self.house.after(POLL)

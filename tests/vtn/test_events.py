@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.model.config import Config
+from oadrvtn.model.config import Events as EventsConfig
 from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed, OutOfSequence
-from oadrvtn.model.event import EiTarget
+from oadrvtn.model.event import (
+    EiEventBaseline,
+    EiTarget,
+    Interval,
+    PayloadFloat,
+    PowerAttributes,
+    PowerReal,
+    SignalPayload,
+)
 from oadrvtn.model.party import OadrCancelPartyRegistration
+from oadrvtn.model.signals import DEVICE_CLASSES
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import events as rows
 from oadrvtn.vtn import events
+from oadrvtn.vtn.changes import NOTHING
 from oadrvtn.vtn.events import SignalSpec, build, spec_of
 from oadrvtn.wire.codec import to_xml
 
 from .house import START, House, spec
+
+GRID = PowerAttributes(hertz=Decimal(50), voltage=Decimal(230), ac=True)
+KILOWATT = PowerReal(item_units="W", si_scale_code="k", power_attributes=GRID)
 
 
 def simple(*intervals: tuple[str, float], **more: Any) -> SignalSpec:
@@ -50,6 +67,39 @@ class BuildTests(SynchronousTestCase):
         self.refused("negative", signals=(simple(("PT1H", 1), ("-PT1H", 1)),))
         self.refused("signalName", signals=(simple(("PT1H", 1), signal_name="NOISE"),))
 
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        signals = (
+            simple(("PT1H", 1), ("PT1H", 7), signal_id="s"),
+            simple(("PT1H", 1), signal_name="NOISE", signal_type="loud", signal_id="s"),
+        )
+        wrong = spec(
+            signals=signals, market_context="a b", priority=-1, response_required="sometimes", vtn_comment="\x00"
+        )
+        error = self.assertRaises(InvalidData, build, wrong, "e", 0, START)
+        found = {mistake.place: mistake.allowed for mistake in error.mistakes}
+        self.assertEqual(
+            {
+                "vtn_comment", "priority", "response_required", "market_context", "signals[0].intervals[1].value",
+                "signals[0].signal_id", "signals[1].signal_name", "signals[1].signal_type", "signals[1].signal_id",
+                "signals[1].intervals",
+            },
+            set(found),
+        )  # fmt: skip
+        self.assertEqual(("always", "never"), found["response_required"])
+        self.assertEqual(("0", "1", "2", "3"), found["signals[0].intervals[1].value"])
+        self.assertIn("setpoint", found["signals[1].signal_type"])
+
+    def test_a_baseline_adds_up_too(self) -> None:
+        hour = Interval(duration=Duration("PT1H"), uid="0", payloads=(SignalPayload(payload=PayloadFloat(value=3.05)),))
+        baseline = EiEventBaseline(
+            dtstart=START - timedelta(days=1), duration=Duration("PT2H"), intervals=(hour, hour.evolve(uid="1")),
+            baseline_id="b", resource_ids=("r", "s"), baseline_name="yesterday",
+        )  # fmt: skip
+        built = build(spec(baseline=baseline), "e", 0, START)
+        self.assertEqual(baseline, built.event_signals.baseline)
+        self.refused("baseline.intervals", baseline=baseline.evolve(duration=Duration("PT3H")))
+        self.refused("baseline.duration", baseline=baseline.evolve(duration=Duration("P9990Y")))
+
     def test_times_beyond_the_calendar_are_refused(self) -> None:
         for name in ("ramp_up", "recovery", "startafter"):
             self.refused("calendar", **{name: Duration("P9990Y")})
@@ -60,7 +110,9 @@ class BuildTests(SynchronousTestCase):
         event = house.event(
             signals=(
                 simple(("PT10M", 1), signal_id="s"),
-                simple(("PT10M", 5), signal_id="t", signal_name="LOAD_DISPATCH", signal_type="setpoint"),
+                simple(
+                    ("PT10M", 5), signal_id="t", signal_name="LOAD_DISPATCH", signal_type="setpoint", item_base=KILOWATT
+                ),
             ),
             duration=Duration("PT10M"), event_id="e", priority=3, test_event=True, vtn_comment="hot",
             ramp_up=Duration("PT5M"), recovery=Duration("PT6M"), startafter=Duration("PT7M"), response_required="never",
@@ -113,6 +165,70 @@ class OperatorTests(SynchronousTestCase):
             self.assertRaises(kind, self.house.event, **changes)
         self.assertEqual([("e",)], self.house.sql("SELECT event_id FROM events"))
 
+    def test_two_events_of_a_market_context_do_not_meet_at_a_ven(self) -> None:
+        here: dict[str, Any] = {"market_context": "http://a/"}
+        self.house.event(event_id="e", target=EiTarget(ven_ids=("ven-1",)), **here)
+        for start, length in ((3600, "PT1H"), (0, "PT3H"), (7199, "PT1S"), (1, "PT0S")):
+            error = self.assertRaises(NotAllowed, self.house.event, start, length=length, **here)
+            self.assertEqual("dtstart", error.mistakes[0].place)
+            self.assertIn("'e'", error.description)
+            self.assertIn("ven-1", error.description)
+        self.house.event(start=7200, **here)
+        self.house.event(start=0, **here)
+        self.house.event(market_context="http://b/")
+        self.house.event(target=EiTarget(ven_ids=("ven-2",)), start=3700, length="PT1M", market_context="http://c/")
+
+    def test_nor_by_a_change(self) -> None:
+        for event_id, start in (("e", 0), ("f", 3600)):
+            self.house.event(event_id=event_id, start=start, market_context="http://a/")
+        self.assertRaises(NotAllowed, self.house.modify, "e", signals=(simple(("PT61M", 1)),))
+        self.assertEqual(0, self.house.read(rows.get, "e").modification_number)
+        self.house.cancel("f")
+        self.house.modify("e", signals=(simple(("PT61M", 1)),))
+
+    def test_where_two_meet_already_what_moves_neither_goes(self) -> None:
+        """As in a database from before overlaps were refused."""
+        for event_id in ("e", "f"):
+            self.house.event(event_id=event_id)
+        moved = "UPDATE events SET market_context = 'http://a/'"
+        self.house.write(lambda txn, now: (txn.exec_driver_sql(moved), NOTHING))
+        self.assertRaises(
+            NotAllowed, self.house.modify, "e", dtstart=START + timedelta(minutes=30), market_context="http://a/"
+        )
+        self.house.modify("e", market_context="http://a/", priority=3)
+        self.assertEqual("answer", self.house.read(rows.line, "ven-1", "e", 1).wants)
+
+    def test_an_open_ended_event_leaves_no_room_after_it(self) -> None:
+        self.house.event(length="PT0S", market_context="http://a/")
+        self.assertRaises(NotAllowed, self.house.event, start=10**6, market_context="http://a/")
+        self.house.event(start=0, market_context="http://a/")
+
+    def test_what_only_convention_forbids_can_be_forced(self) -> None:
+        odd = (
+            simple(("PT1H", 1), signal_name="LOAD_DISPATCH", signal_type="setpoint"),
+            simple(("PT1H", 0.5), signal_name="LOAD_DISPATCH", signal_type="level", device_classes=("Toaster",)),
+            simple(("PT1H", 0.5), signal_name="ELECTRICITY_PRICE", signal_type="delta"),
+            simple(("PT1H", 1), item_base=KILOWATT),
+            simple(("PT1H", 9), signal_name="x-own", signal_type="delta"),
+        )
+        error = self.assertRaises(InvalidData, self.house.event, signals=odd)
+        self.assertEqual(
+            [
+                ("signals[0].item_base", ("powerReal", "powerApparent", "powerReactive")),
+                ("signals[1].device_classes[0]", DEVICE_CLASSES),
+                ("signals[1].intervals[0].value", ()),
+                ("signals[2].signal_type", ("price", "priceRelative", "priceMultiplier")),
+                ("signals[3].item_base", ()),
+            ],
+            [(mistake.place, mistake.allowed) for mistake in error.mistakes],
+        )
+        self.assertIn("force accepts it", error.description)
+        forced = self.house.write(partial(events.create, force=True), spec(event_id="e", signals=odd), "operator")
+        self.house.modify("e", priority=1)
+        self.assertRaises(InvalidData, self.house.modify, "e", signals=odd[:1])
+        self.house.write(partial(events.modify, force=True), "e", {"signals": odd[:1]}, None)
+        self.assertEqual(2, self.house.cancel(forced.event_id).modification_number - 1)
+
     def test_a_change_counts_one_up_and_asks_everybody_again(self) -> None:
         event = self.house.event(event_id="e")
         self.one.answer_all(self.one.poll())
@@ -134,7 +250,36 @@ class OperatorTests(SynchronousTestCase):
 
     def test_no_change_changes_nothing(self) -> None:
         self.house.event(event_id="e", priority=2)
-        self.assertEqual(0, self.house.modify("e", priority=2).modification_number)
+        for same in (
+            {"priority": 2}, {"signals": (simple(("PT1H", 1)),)}, {"duration": Duration("PT1H")},
+            {"modification_reason": "none"}, {"response_required": "always", "test_event": False},
+        ):  # fmt: skip
+            self.assertEqual(0, self.house.modify("e", **same).modification_number, same)
+        self.assertEqual([("ven-1", 0, "answer", False), ("ven-2", 0, "answer", False)], self.audience("e"))
+
+    def test_whether_an_answer_is_due_is_no_part_of_the_event(self) -> None:
+        self.house.event(event_id="e")
+        self.one.answer_all(self.one.poll())
+        self.assertEqual(0, self.house.modify("e", response_required="never").modification_number)
+        self.assertEqual([("ven-1", 0, "nothing", False), ("ven-2", 0, "delivery", False)], self.audience("e"))
+        for _ in range(2):
+            self.two.poll()
+            self.house.after(10)
+        self.house.round()
+        self.assertEqual(0, self.house.modify("e", response_required="always").modification_number)
+        self.assertEqual([("ven-1", 0, "nothing", False), ("ven-2", 0, "answer", False)], self.audience("e"))
+        self.assertEqual("always", self.two.poll().events[0].response_required)
+
+    def test_who_knows_that_an_event_is_off_is_not_asked_again(self) -> None:
+        self.house.event(event_id="e", response_required="never")
+        self.house.modify("e", target=EiTarget(ven_ids=("ven-1",)))
+        for _ in range(2):
+            self.two.poll()
+            self.house.after(10)
+        self.house.round()
+        self.house.modify("e", response_required="always")
+        self.assertEqual("oadrResponse", self.two.poll().name())
+        self.assertEqual("answer", self.house.read(rows.line, "ven-1", "e", 1).wants)
 
     def test_new_signals_make_a_new_duration(self) -> None:
         self.house.event(event_id="e")
@@ -164,6 +309,56 @@ class OperatorTests(SynchronousTestCase):
         self.assertEqual((), self.one.request_event().events)
         self.assertRaises(NotAllowed, self.house.cancel, "e")
         self.assertRaises(NotAllowed, self.house.modify, "e", priority=1)
+
+    def test_a_deleted_event_is_missing_from_what_vens_are_shown(self) -> None:
+        self.house.event(event_id="e")
+        self.house.event(event_id="f")
+        for ven in (self.one, self.two):
+            ven.answer_all(ven.poll())
+        deleted = self.house.delete("e")
+        self.assertEqual((0, START), (deleted.modification_number, deleted.deleted_at))
+        for ven in (self.one, self.two):
+            self.assertEqual(["f"], [shown.event.descriptor.event_id for shown in ven.poll().events])
+        self.assertEqual(["f"], [event.event_id for event in self.house.read(rows.listed, START, False)])
+        self.assertEqual({"e", "f"}, {event.event_id for event in self.house.read(rows.listed, START, True)})
+
+    def test_what_is_deleted_stays_so(self) -> None:
+        self.house.event(event_id="e")
+        self.assertRaises(OutOfSequence, self.house.write, events.delete, "e", 1)
+        self.house.delete("e")
+        for change in (self.house.delete, self.house.cancel, self.house.modify):
+            self.assertRaises(NotAllowed, change, "e")
+        self.assertRaises(NotAllowed, self.house.event, event_id="e")
+        self.assertRaises(InvalidID, self.house.delete, "f")
+
+    def test_a_cancelled_event_can_be_deleted(self) -> None:
+        self.house.event(event_id="e")
+        self.one.answer_all(self.one.poll())
+        self.house.cancel("e")
+        self.one.answer_all(self.one.poll())
+        self.house.delete("e")
+        self.assertEqual([("ven-1", 1, "nothing", False), ("ven-2", 1, "delivery", True)], self.audience("e")[1::2])
+        self.assertEqual("oadrResponse", self.one.poll().name())
+        self.assertEqual((), self.two.poll().events)
+
+    def told(self, event_id: str) -> dict[str, tuple[str, int]]:
+        found = self.house.read(events.told, self.house.read(rows.get, event_id))
+        return {told.ven_id: (told.what, told.modification_number) for told in found}
+
+    def test_whom_a_change_would_reach_can_be_seen(self) -> None:
+        self.house.event(event_id="e", target=EiTarget(ven_ids=("ven-1",)))
+        self.assertEqual({"ven-1": ("new", 0)}, self.told("e"))
+        self.one.answer_all(self.one.poll())
+        self.assertEqual({"ven-1": ("unchanged", 0)}, self.told("e"))
+        self.house.modify("e", target=EiTarget())
+        self.assertEqual({"ven-1": ("modified", 1), "ven-2": ("new", 1)}, self.told("e"))
+        self.house.modify("e", target=EiTarget(ven_ids=("ven-2",)))
+        self.assertEqual({"ven-1": ("cancelled", 2), "ven-2": ("modified", 2)}, self.told("e"))
+        self.one.answer_all(self.one.poll())
+        self.house.cancel("e")
+        self.assertEqual({"ven-2": ("cancelled", 3)}, self.told("e"))
+        self.house.delete("e")
+        self.assertEqual({"ven-2": ("removed", 3)}, self.told("e"))
 
     def test_what_is_over_cannot_be_cancelled(self) -> None:
         self.house.event(event_id="e", start=0)
@@ -262,7 +457,9 @@ class ShownTests(SynchronousTestCase):
     def test_the_current_value_is_that_of_the_running_interval(self) -> None:
         self.house.event(start=60, signals=(
             simple(("PT1M", 1), ("PT1M", 2)),
-            simple(("PT1M", 10), ("PT1M", 20), signal_name="LOAD_DISPATCH", signal_type="setpoint"),
+            simple(
+                ("PT1M", 10), ("PT1M", 20), signal_name="LOAD_DISPATCH", signal_type="setpoint", item_base=KILOWATT
+            ),
         ), startafter=Duration("PT1M"))  # fmt: skip
         values = []
         for _ in range(4):
@@ -275,6 +472,35 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(START, self.shown()[0].descriptor.created_date_time)
         self.house.after(90)
         self.assertEqual(START + timedelta(seconds=60), self.shown()[0].descriptor.created_date_time)
+
+    def test_what_comes_by_the_clock_is_no_modification(self) -> None:
+        self.house.event(event_id="e", start=60, signals=(simple(("PT1M", 1), ("PT1M", 2)),), ramp_up=Duration("PT30S"))
+        seen = set()
+        for _ in range(20):
+            descriptor = self.shown()[0].descriptor
+            seen.add((descriptor.event_status, descriptor.modification_number))
+            self.house.after(6)
+        self.assertEqual({("far", 0), ("near", 0), ("active", 0)}, seen)
+
+    def test_every_field_reaches_the_ven(self) -> None:
+        made = spec(
+            event_id="e", test_event=True, vtn_comment="hot", priority=4, notification=Duration("PT10M"),
+            startafter=Duration("PT1M"), ramp_up=Duration("PT2M"), recovery=Duration("PT3M"), signals=(
+                simple(("PT1H", 2), device_classes=("Thermostat", "Sauna")),
+                simple(("PT1H", 3.14), signal_name="LOAD_DISPATCH", signal_type="delta", item_base=KILOWATT),
+            ),
+        )  # fmt: skip
+        self.house.write(events.create, made, "operator")
+        [shown] = self.shown()
+        period, descriptor = shown.active_period.properties, shown.descriptor
+        self.assertEqual(("true", "hot", 4), (descriptor.test_event, descriptor.vtn_comment, descriptor.priority))
+        self.assertEqual(
+            ["PT10M", "PT1M", "PT2M", "PT3M"],
+            list(map(str, (period.notification, period.startafter, period.ramp_up, period.recovery))),
+        )
+        one, two = shown.event_signals.signals
+        self.assertEqual(EiTarget(end_device_assets=("Thermostat", "Sauna")), one.target)
+        self.assertEqual((KILOWATT, None, "signal-1"), (two.item_base, two.target, two.signal_id))
 
     def test_the_active_come_first_by_priority_then_the_rest_by_start(self) -> None:
         for event_id, start, priority in (
@@ -389,3 +615,78 @@ class AnswerTests(SynchronousTestCase):
         reply = self.ven.answer(("e", 0), ("x", 0))
         self.assertEqual("450", reply.response.response_code)
         self.assertIn("'x'", reply.response.response_description)
+
+
+class DeadlineTests(SynchronousTestCase):
+    """When answers are due, and what becomes of their lack."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.ven = self.house.ven()
+
+    def late(self) -> list[tuple[Any, ...]]:
+        self.house.round()
+        return [call for call in self.house.hooks if call[0] == "on_event_unanswered"]
+
+    def test_without_a_notification_period_a_setting_says_when(self) -> None:
+        self.house.event(event_id="e")
+        self.ven.poll()
+        self.house.live(299)
+        self.assertEqual([], self.late())
+        self.house.after(1)
+        self.assertEqual([("on_event_unanswered", "ven-1", "e")], self.late())
+        self.assertEqual(1, self.house.read(rows.counts, self.house.vtn.now())["answers_overdue"])
+        self.house.after(10)
+        self.assertEqual(1, len(self.late()), "it is noted once")
+        self.assertEqual("oadrDistributeEvent", self.ven.poll().name(), "it goes on being offered")
+        self.ven.answer(("e", 0))
+        self.assertEqual(0, self.house.read(rows.counts, self.house.vtn.now())["answers_overdue"])
+        line = self.house.read(rows.line, "ven-1", "e", 0)
+        self.assertEqual((START + timedelta(seconds=300), "opted"), (line.unanswered_at, line.state))
+
+    def test_a_notification_period_says_when(self) -> None:
+        self.house.event(event_id="e", start=3600, notification=Duration("PT20M"))
+        self.house.live(2390)
+        self.assertEqual([], self.late())
+        self.house.after(10)
+        self.assertEqual([("on_event_unanswered", "ven-1", "e")], self.late())
+
+    def test_one_that_has_begun_already_does_not(self) -> None:
+        self.house.event(event_id="e", start=600, notification=Duration("PT20M"))
+        self.house.after(299)
+        self.assertEqual([], self.late())
+        self.house.after(1)
+        self.assertEqual(1, len(self.late()))
+
+    def test_each_version_has_its_own(self) -> None:
+        self.house.event(event_id="e")
+        self.house.after(300)
+        self.assertEqual(1, len(self.late()))
+        self.house.modify("e", priority=1)
+        self.house.after(299)
+        self.assertEqual(1, len(self.late()))
+        self.house.cancel("e")
+        self.house.after(300)
+        self.assertEqual(2, len(self.late()))
+
+    def test_what_needs_no_answer_has_none(self) -> None:
+        self.house.event(event_id="never", response_required="never")
+        self.house.event(event_id="answered")
+        self.ven.answer(("answered", 0))
+        self.house.event(event_id="deleted")
+        self.house.delete("deleted")
+        self.house.after(1000)
+        self.assertEqual([], self.late())
+
+    def test_who_is_not_asked_is_not_late(self) -> None:
+        self.house.event(event_id="e")
+        self.ven.register(report_only=True)
+        self.house.after(1000)
+        self.assertEqual([], self.late())
+
+    def test_the_setting_can_be_another(self) -> None:
+        house = House(Config(events=EventsConfig(answer_within=60)))
+        house.ven()
+        house.event(event_id="e")
+        house.live(60)
+        self.assertIn(("on_event_unanswered", "ven-1", "e"), house.hooks)

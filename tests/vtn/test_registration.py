@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,9 +20,10 @@ from oadrvtn.model.party import (
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import vens
 from oadrvtn.vtn import registration
+from oadrvtn.wire import bends
 from tests.handlers.house import create
 
-from .house import FakeVen, House, response
+from .house import START, FakeVen, House, response
 
 POLL = 10.0
 
@@ -152,6 +154,29 @@ class CancellingTests(SynchronousTestCase):
             self.house.after(POLL)
         self.ven.register()
         self.assertEqual(["oadrRegisterReport", "oadrResponse"], self.ven.poll_names(2))
+
+    def test_cancellations_may_cross(self) -> None:
+        """Both sides cancel at once: the VEN's answer finds its registration ended, and comes twice."""
+        self.house.write(registration.request_cancellation, "ven-1")
+        sent = self.ven.poll()
+        self.cancel(self.ven.registration_id)
+        for request_id in (sent.request_id, sent.request_id, "", "0"):
+            self.assertEqual("200", self.confirm("200", request_id).response.response_code)
+        self.ven.register()
+        self.assertEqual("200", self.confirm("200", sent.request_id).response.response_code)
+        self.assertEqual("oadrRegisterReport", self.ven.poll().name())
+
+    def test_a_cancellation_that_was_not_fetched_is_dropped_when_the_ven_cancels_first(self) -> None:
+        self.house.write(registration.request_cancellation, "ven-1")
+        self.cancel(self.ven.registration_id)
+        self.ven.register()
+        self.assertEqual(["oadrRegisterReport", "oadrResponse"], self.ven.poll_names(2))
+
+    def test_who_was_never_asked_has_nothing_to_confirm(self) -> None:
+        self.assertRaises(InvalidID, self.confirm, "200", "made-up")
+        self.cancel(self.ven.registration_id)
+        for request_id in ("made-up", ""):
+            self.assertRaises(NotRegistered, self.confirm, "200", request_id)
 
     def test_asking_twice_asks_once(self) -> None:
         for rule in (registration.request_reregistration, registration.request_cancellation):
@@ -313,6 +338,146 @@ class ConfiguredTests(SynchronousTestCase):
         house.open()
         self.assertIsNone(self.successResultOf(house.vtn.identify(forged)))
         self.assertEqual("ven-1", self.ven_of(house, "a"))
+
+
+class FrequencyTests(SynchronousTestCase):
+    """A VEN's own poll frequency."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.ven = self.house.ven()
+
+    def set(self, seconds: Any, ven_id: str = "ven-1") -> vens.Ven:
+        return self.house.write(registration.set_poll_frequency, self.house.config, ven_id, seconds)
+
+    def told(self) -> float:
+        """What the VTN takes the VEN to know."""
+        return self.house.read(vens.get, "ven-1").poll_frequency
+
+    def test_a_registered_ven_is_asked_to_register_again_and_then_told(self) -> None:
+        self.assertEqual((60, 10), (self.set(60).wanted_poll_frequency, self.told()))
+        self.assertIsInstance(self.ven.poll(), OadrRequestReregistration)
+        self.assertEqual(Duration("PT1M"), self.ven.register().requested_poll_freq)
+        self.assertEqual(60, self.told())
+        self.assertEqual(["oadrRegisterReport", "oadrResponse"], self.ven.poll_names(2))
+
+    def test_a_query_tells_it_too(self) -> None:
+        self.set(60)
+        reply = self.ven.send(OadrQueryRegistration(request_id="q"))
+        self.assertEqual((Duration("PT1M"), 60), (reply.requested_poll_freq, self.told()))
+
+    def test_a_ven_counts_as_online_by_what_it_was_told(self) -> None:
+        self.set(100)
+        self.ven.register()
+        self.house.live(299)
+        self.assertTrue(self.house.read(vens.get, "ven-1").online)
+
+    def test_what_it_knows_already_is_not_told_again(self) -> None:
+        self.set(10)
+        self.assertEqual("oadrResponse", self.ven.poll().name())
+        self.set(60)
+        self.ven.register()
+        self.set(60)
+        self.assertEqual(["oadrRegisterReport", "oadrResponse"], self.ven.poll_names(2))
+
+    def test_without_one_of_its_own_it_has_that_of_the_configuration(self) -> None:
+        self.set(60)
+        self.ven.register()
+        self.assertIsNone(self.set(None).wanted_poll_frequency)
+        self.assertEqual(Duration("PT10S"), self.ven.register().requested_poll_freq)
+
+    def test_who_is_not_registered_is_told_when_it_registers(self) -> None:
+        stranger = self.house.stranger("ven-2")
+        self.set(60, "ven-2")
+        self.assertEqual(Duration("PT1M"), stranger.register().requested_poll_freq)
+        self.assertEqual(["oadrRegisterReport", "oadrResponse"], stranger.poll_names(2))
+
+    def test_what_is_no_whole_number_of_seconds_is_refused(self) -> None:
+        for seconds in (0, -5, 1.5, float("nan"), float("inf"), 10**30, True, "soon"):
+            error = self.assertRaises(InvalidData, self.set, seconds)
+            self.assertEqual("poll_frequency", error.mistakes[0].place)
+        self.assertIsNone(self.house.read(vens.get, "ven-1").wanted_poll_frequency)
+
+    def test_an_unknown_ven_has_none(self) -> None:
+        self.assertRaises(InvalidID, self.set, 60, "nobody")
+
+
+class LeniencyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.house = House()
+        self.house.ven()
+
+    def set(self, profile: str | None, ven_id: str = "ven-1") -> vens.Ven:
+        return self.house.write(registration.set_leniency, ven_id, profile)
+
+    def test_a_ven_has_a_profile_of_its_own_or_none(self) -> None:
+        for profile in (*bends.PROFILES, None):
+            self.assertEqual(profile, self.set(profile).leniency)
+
+    def test_it_holds_from_the_next_message_on(self) -> None:
+        ven = FakeVen(self.house, "ven-1")
+        self.assertIsNone(ven.entry.ven.leniency)
+        self.set("bare")
+        self.assertEqual("bare", ven.entry.ven.leniency)
+
+    def test_another_is_refused_with_those_that_there_are(self) -> None:
+        [mistake] = self.assertRaises(InvalidData, self.set, "loose").mistakes
+        self.assertEqual(("leniency", tuple(bends.PROFILES)), (mistake.place, mistake.allowed))
+        self.assertRaises(InvalidID, self.set, "bare", "nobody")
+
+    def test_how_often_and_when_last_a_bend_was_needed_is_kept(self) -> None:
+        ven = FakeVen(self.house, "ven-1")
+        for _ in range(2):
+            ven.entry.bends.update(["bare_root"])
+            ven.poll()
+            self.house.after(10)
+            self.house.round()
+        self.assertEqual({"bare_root": (2, START + timedelta(seconds=20))}, self.house.read(vens.bends_of, "ven-1"))
+
+
+class ListedTests(SynchronousTestCase):
+    """What the configuration says of a VEN: it is written at start and on SIGHUP, and operators do not change it."""
+
+    def configured(self, **values: Any) -> Config:
+        return Config(vens=(KnownVen(ven_id="ven-1", fingerprints=(print_of("ven-1").hex(),), **values),))
+
+    def house_of(self, **values: Any) -> tuple[House, FakeVen]:
+        house = House(self.configured(**values))
+        ven = FakeVen(house, "ven-1")
+        ven.register()
+        ven.take_register_report()
+        return house, ven
+
+    def reconfigure(self, house: House, **values: Any) -> vens.Ven:
+        house.config = self.configured(**values)
+        self.successResultOf(house.vtn.reconfigure(house.config))
+        return house.read(vens.get, "ven-1")
+
+    def test_it_is_written_and_taken_back(self) -> None:
+        house, ven = self.house_of(poll_frequency="1m", leniency="bare")
+        self.assertEqual(("bare", 60), (ven.entry.ven.leniency, ven.entry.ven.poll_frequency))
+        row = self.reconfigure(house)
+        self.assertEqual((None, None), (row.leniency, row.wanted_poll_frequency))
+
+    def test_another_poll_frequency_asks_for_a_new_registration_once(self) -> None:
+        house, ven = self.house_of()
+        self.reconfigure(house, poll_frequency="1m")
+        self.assertIsInstance(ven.poll(), OadrRequestReregistration)
+        self.assertEqual(Duration("PT1M"), ven.register().requested_poll_freq)
+        ven.take_register_report()
+        self.reconfigure(house, poll_frequency="1m")
+        house.open()
+        self.assertEqual("oadrResponse", ven.poll().name())
+
+    def test_operators_are_sent_to_the_file(self) -> None:
+        house, _ = self.house_of()
+        for rule, arguments, place in (
+            (registration.set_leniency, ("ven-1", "bare"), "leniency"),
+            (registration.set_poll_frequency, (house.config, "ven-1", 60), "poll_frequency"),
+        ):
+            error = self.assertRaises(NotAllowed, house.write, rule, *arguments)
+            self.assertEqual(place, error.mistakes[0].place)
+            self.assertIn("configuration file", error.description)
 
 
 class PresenceTests(SynchronousTestCase):

@@ -67,6 +67,8 @@ _MADE: dict[SimpleType, tuple[Any, st.SearchStrategy[Any]]] = {
 def _value(of: SimpleType) -> Any:
     if of is values.ID:
         return f"_{next(_names)}"
+    if of is values.REPORT_NAME:
+        return "TELEMETRY_USAGE"  # the first of the choices is an offer, which no data are named by
     return of.choices[0] if of.choices else _MADE[of][0]
 
 

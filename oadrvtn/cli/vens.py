@@ -1,0 +1,274 @@
+"""VENs at the command line: who may come in, who is there, what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..security import certificates
+from ..security.certificates import printable
+from .screen import ask, json_option, print_json, print_pairs, print_table, said
+
+
+@click.group()
+def ven() -> None:
+    """VENs: who may come in, who is there, what they can do.
+
+    \b
+      oadrvtn ven list
+      oadrvtn ven add ven-1 --certificate ven-1.crt
+      oadrvtn ven show ven-1
+    """
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if not row["registered"]:
+        return "not registered"
+    return "online" if row["online"] else "offline"
+
+
+@ven.command("list")
+@json_option
+def list_vens(as_json: bool) -> None:
+    """List the VENs that are known."""
+    found = ask("GET", "vens")
+    if as_json:
+        return print_json(found)
+    columns = ("VEN", "Name", "State", "Last seen", "Registered", "Added by")
+    rows = found["vens"]
+    print_table(
+        None,
+        columns,
+        ((r["ven_id"], r["name"], _state(r), r["last_seen"], r["registered_at"], r["source"]) for r in rows),
+    )
+
+
+_MOST_POINTS = 50
+
+
+@ven.command("show")
+@click.argument("ven_id")
+@json_option
+def show_ven(ven_id: str, as_json: bool) -> None:
+    """Show all about a VEN: certificates, reports, events, what waits for it."""
+    _show_ven(ask("GET", "vens", ven_id), as_json)
+
+
+def _show_ven(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(found)
+    print_pairs(
+        {
+            "VEN": found["ven_id"],
+            "Name": found["name"],
+            "Calls itself": found["ven_name"],
+            "State": _state(found),
+            "Last seen": found["last_seen"],
+            "Registered": found["registered_at"],
+            "Registration ID": found["registration_id"],
+            "Polls each": f"{found['poll_frequency']:g} s{_wanted(found)}",
+            "Leniency": found["leniency"],
+            **{kind.replace("_", " ").capitalize(): _values(values) for kind, values in found["traits"].items()},
+            "Added by": found["source"],
+            "Fingerprints": [known["fingerprint"] for known in found["fingerprints"]],
+            "Bends": [
+                f"{name} {bend['count']:,} times, last {bend['last_at']}" for name, bend in found["bends"].items()
+            ],
+        }
+    )
+    points = [
+        (report["report_name"], point["r_id"], point["report_type"], point["reading_type"], point["unit"])
+        for report in (found["capabilities"] or {"reports": []})["reports"]
+        for point in report["data_points"]
+    ]
+    print_table("What it can report", ("Report", "Data point", "Type", "Reading", "Unit"), points[:_MOST_POINTS])
+    if len(points) > _MOST_POINTS:
+        click.echo(f" ... and {len(points) - _MOST_POINTS} more: --json has them all")
+    print_table(
+        "What it was asked to report",
+        ("Request", "Report", "State", "Since", "Code"),
+        (
+            (r["report_request_id"], r["report_name"], r["state"], r["changed_at"], r["response_code"])
+            for r in found["report_requests"]
+        ),
+    )
+    print_table(
+        "Events",
+        ("Event", "Modification", "State", "Opt", "Offers", "Answered", "Code"),
+        (
+            (e["event_id"], e["modification_number"], *said(e), e["offers"], e["answered_at"], e["response_code"])
+            for e in found["ledger"]
+        ),
+    )
+    print_table(
+        "Opts", ("Opt", "Type", "Event", "Since"),
+        ((o["opt_id"], o["opt_type"], o["event_id"] or "schedule", o["received_at"]) for o in found["opts"]),
+    )  # fmt: skip
+    print_table(
+        "What it is told, the newest first",
+        ("Kind", "State", "Offers", "Queued", "Closed", "Code"),
+        (
+            (e["kind"], e["state"], e["offers"], e["queued_at"], e["closed_at"], e["response_code"])
+            for e in found["outbox"]
+        ),
+    )
+
+
+def _wanted(row: Mapping[str, Any]) -> str:
+    wanted = row["wanted_poll_frequency"]
+    return "" if wanted in (None, row["poll_frequency"]) else f", will be told {wanted:g} s"
+
+
+def _values(traits: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted({trait["value"] for trait in traits})
+
+
+@ven.command("change")
+@click.argument("ven_id")
+@click.option("--name", help="A name for people.")
+@click.option("--poll-frequency", metavar="DURATION", help='How often it is to poll: "30s", "5m" or "default".')
+@click.option("--leniency", metavar="PROFILE", help='What it may send against the schema, or "default".')
+@json_option
+def change_ven(ven_id: str, name: str | None, poll_frequency: str | None, leniency: str | None, as_json: bool) -> None:
+    """Give a VEN another name, a poll frequency or a leniency of its own.
+
+    \b
+      oadrvtn ven change ven-1 --poll-frequency 30s
+      oadrvtn ven change ven-1 --leniency bare
+      oadrvtn ven change ven-1 --poll-frequency default --leniency default
+
+    It is asked to register again, by which it learns of its poll frequency.
+    """
+    changes: dict[str, Any] = {"name": name} if name else {}
+    if poll_frequency:
+        changes["poll_frequency"] = None if poll_frequency == "default" else poll_frequency
+    if leniency:
+        changes["leniency"] = None if leniency == "default" else leniency
+    if not changes:
+        raise click.UsageError("say what is to be different, such as --poll-frequency 30s")
+    _show_ven(ask("PATCH", "vens", ven_id, body=changes), as_json)
+
+
+def _certificate_fingerprint(file: Path) -> str:
+    """The whole fingerprint of the first certificate in a file."""
+    return certificates.describe(certificates.load_certificates(file)[0]).sha256
+
+
+_certificate_files = click.option(
+    "--certificate", "files", multiple=True, type=click.Path(path_type=Path),
+    help="Its certificate (PEM), from which the fingerprint is taken.",
+)  # fmt: skip
+
+
+@ven.command("add")
+@click.argument("ven_id")
+@click.option("--fingerprint", "known", multiple=True, metavar="AA:BB:...", help="SHA-256, whole or its last 10 bytes.")
+@_certificate_files
+@click.option("--name", help="A name for people.")
+@json_option
+def add_ven(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], name: str | None, as_json: bool) -> None:
+    """Let a VEN in, known by one or two certificates.
+
+    \b
+      oadrvtn ven add ven-1 --certificate ven-1.crt --name "Cold store"
+      oadrvtn ven add ven-2 --fingerprint AA:BB:CC:DD:EE:FF:00:11:22:33
+    """
+    fingerprints = [*known, *map(_certificate_fingerprint, files)]
+    if not fingerprints:
+        raise click.UsageError("say by which certificate it is known: --certificate FILE or --fingerprint AA:BB:...")
+    body = {"ven_id": ven_id, "fingerprints": fingerprints} | ({"name": name} if name else {})
+    _show_ven(ask("POST", "vens", body=body), as_json)
+
+
+@ven.command("fingerprints")
+@click.argument("ven_id")
+@click.argument("known", nargs=-1, metavar="[FINGERPRINT]...")
+@_certificate_files
+@json_option
+def fingerprints(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], as_json: bool) -> None:
+    """Show the certificates that a VEN is known by, or set them.
+
+    While a VEN changes its certificate it may be known by two, the old and the new:
+
+    \b
+      oadrvtn ven fingerprints ven-1 --certificate old.crt --certificate new.crt
+      oadrvtn ven fingerprints ven-1 --certificate new.crt
+    """
+    wanted = [*known, *map(_certificate_fingerprint, files)]
+    if wanted:
+        found = ask("PATCH", "vens", ven_id, body={"fingerprints": wanted})
+    else:
+        found = ask("GET", "vens", ven_id)
+    if as_json:
+        return print_json(found["fingerprints"])
+    columns = ("Fingerprint", "SHA-256")
+    print_table(None, columns, ((known["fingerprint"], known["sha256"]) for known in found["fingerprints"]))
+
+
+@ven.command("waiting")
+@json_option
+def waiting(as_json: bool) -> None:
+    """List the certificates that wait for approval (registration.policy = "approve")."""
+    found = ask("GET", "candidates")
+    if as_json:
+        return print_json(found)
+    columns = ("Fingerprint", "Subject", "Says it is", "Calls itself", "First seen", "Last seen")
+    rows = found["candidates"]
+    print_table(
+        None,
+        columns,
+        ([r[key] for key in ("fingerprint", "subject", "ven_id", "ven_name", "first_seen", "last_seen")] for r in rows),
+    )
+
+
+@ven.command("approve")
+@click.argument("known", metavar="FINGERPRINT")
+@click.option("--ven-id", help="The venID it gets; if left out the one that it says it is, else a new one.")
+@click.option("--name", help="A name for people.")
+@json_option
+def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> None:
+    """Let in a certificate that waits.
+
+    \b
+      oadrvtn ven waiting
+      oadrvtn ven approve AA:BB:CC:DD:EE:FF:00:11:22:33 --ven-id ven-7
+    """
+    body = {key: value for key, value in {"ven_id": ven_id, "name": name}.items() if value}
+    _show_ven(ask("POST", "candidates", known, "approve", body=body), as_json)
+
+
+@ven.command("remove")
+@click.argument("ven_id")
+@click.confirmation_option(prompt="This forgets the VEN with its readings and answers.  Go on?")
+@json_option
+def remove(ven_id: str, as_json: bool) -> None:
+    """Forget a VEN, its readings and its answers."""
+    ask("DELETE", "vens", ven_id)
+    if as_json:
+        return print_json({"removed": ven_id})
+    click.echo(printable(f"{ven_id} is removed"))
+
+
+@ven.command("reregister")
+@click.argument("ven_id")
+@json_option
+def reregister(ven_id: str, as_json: bool) -> None:
+    """Ask a VEN to register again; it hears of it at its next poll."""
+    found = ask("POST", "vens", ven_id, "request-reregistration")
+    if as_json:
+        return print_json(found)
+    click.echo(printable(f"{ven_id} will be asked to register again"))
+
+
+@ven.command("cancel-registration")
+@click.argument("ven_id")
+@json_option
+def cancel_registration(ven_id: str, as_json: bool) -> None:
+    """End a VEN's registration; it hears of it at its next poll."""
+    found = ask("POST", "vens", ven_id, "cancel-registration")
+    if as_json:
+        return print_json(found)
+    click.echo(printable(f"{ven_id} will be told that its registration ends"))

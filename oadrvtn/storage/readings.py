@@ -1,0 +1,254 @@
+"""The data of reports: readings, what is missing among them, and the states of resources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import attrs
+from sqlalchemy import Join, Select, Table, and_, func, select
+
+from .database import Txn
+from .tables import data_points, instant, microseconds, readings, report_requests, resource_states
+
+# --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
+
+
+@attrs.frozen
+class Reading:
+    """One value of one data point; ``seconds`` is the length of its interval, ``previous_*`` what it replaced.
+
+    ``unit`` and ``scale`` (siScaleCode) are those that the VEN's METADATA gives the data point.
+    """
+
+    ven_id: str
+    report_request_id: str
+    r_id: str
+    start: datetime
+    seconds: float | None
+    value: float | None
+    payload: str | None
+    data_quality: str | None
+    confidence: int | None
+    accuracy: float | None
+    received_at: datetime
+    previous_value: float | None = None
+    previous_payload: str | None = None
+    previous_received_at: datetime | None = None
+    unit: str | None = None
+    scale: str | None = None
+
+
+_COLUMNS = [field.name for field in attrs.fields(Reading)][:11]
+
+
+def _with_point(table: Table) -> Join:
+    """Each row of a table with its data point, as the VEN offered it when it was asked for."""
+    return table.outerjoin(report_requests, report_requests.c.report_request_id == table.c.report_request_id).outerjoin(
+        data_points,
+        and_(
+            data_points.c.capability_id == report_requests.c.capability_id,
+            data_points.c.report_specifier_id == report_requests.c.report_specifier_id,
+            data_points.c.r_id == table.c.r_id,
+        ),
+    )
+
+
+_READING = select(
+    *(readings.c[field.name] for field in attrs.fields(Reading)[:14]), data_points.c.unit, data_points.c.scale
+).select_from(_with_point(readings))
+_STATUS = select(
+    readings.c.r_id, data_points.c.resource_ids, readings.c.report_request_id, readings.c.start,
+    readings.c.received_at, readings.c.payload,
+).select_from(_with_point(readings)).where(func.substr(readings.c.payload, 1, 1) == "{")  # fmt: skip
+# A report that a VEN repeats, because the answer was lost, does not push out what it had replaced.
+_SAME = "readings.value IS excluded.value AND readings.payload IS excluded.payload"
+_INSERT = f"""
+INSERT INTO readings ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
+ON CONFLICT (ven_id, report_request_id, r_id, start) DO UPDATE SET
+  previous_value = CASE WHEN {_SAME} THEN readings.previous_value ELSE readings.value END,
+  previous_payload = CASE WHEN {_SAME} THEN readings.previous_payload ELSE readings.payload END,
+  previous_received_at = CASE WHEN {_SAME} THEN readings.previous_received_at ELSE readings.received_at END,
+  seconds = excluded.seconds, value = excluded.value, payload = excluded.payload,
+  data_quality = excluded.data_quality, confidence = excluded.confidence, accuracy = excluded.accuracy,
+  received_at = excluded.received_at
+"""
+
+
+def store_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
+    """Insert readings: tuples of the first eleven fields of Reading, instants in microseconds.
+
+    One that is there already is overwritten and becomes the new one's predecessor.
+    """
+    if rows:
+        txn.exec_driver_sql(_INSERT, rows)
+
+
+def _newest(
+    txn: Txn,
+    query: Select[Any],
+    ven_id: str,
+    since: datetime | None,
+    until: datetime | None,
+    r_id: str | None,
+    most: int,
+) -> list[Any]:
+    """Of the readings of ``query`` those of a VEN that start in [since, until), the oldest of the newest first."""
+    query = query.where(readings.c.ven_id == ven_id)
+    if since is not None:
+        query = query.where(readings.c.start >= since)
+    if until is not None:
+        query = query.where(readings.c.start < until)
+    if r_id is not None:
+        query = query.where(readings.c.r_id == r_id)
+    query = query.order_by(readings.c.start.desc(), readings.c.r_id.desc()).limit(most)
+    return list(txn.execute(query))[::-1]
+
+
+def readings_of(
+    txn: Txn,
+    ven_id: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    r_id: str | None = None,
+    most: int = 10_000,
+) -> list[Reading]:
+    """A VEN's readings that start in [since, until), by start; at most ``most``, the newest where there are more."""
+    return [Reading(*row) for row in _newest(txn, _READING, ven_id, since, until, r_id, most)]
+
+
+def counts(txn: Txn) -> dict[str, int]:
+    """How many readings there are."""
+    return {"readings": txn.execute(select(func.count()).select_from(readings)).scalar_one()}
+
+
+# --- what is missing ------------------------------------------------------------------------------------
+
+# A reading covers its interval, or one granularity where that is longer; those that fill a gap count as well.
+# At ``end`` each data point gets a last one, so that what is missing before it is found, too.
+_HOLES = """
+WITH samples (r_id, start, until) AS (
+  SELECT r_id, start, start + max(:granularity, CAST(coalesce(seconds, 0) * 1000000 AS INTEGER))
+  FROM readings
+  WHERE ven_id = :ven_id AND start >= :reach AND start < :end
+    AND r_id IN (SELECT value FROM json_each(:r_ids))
+    AND report_request_id IN (
+      SELECT :report_request_id
+      UNION SELECT report_request_id FROM report_requests WHERE fills = :report_request_id)
+  UNION ALL SELECT value, :end, :end FROM json_each(:r_ids)
+), sweep AS (
+  SELECT r_id, start, max(:begin, coalesce(max(until) OVER (
+    PARTITION BY r_id ORDER BY start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)) AS covered
+  FROM samples
+)
+SELECT r_id, covered, start FROM sweep WHERE start - covered >= :granularity / 2 ORDER BY r_id, covered LIMIT :most
+"""
+
+
+def holes(
+    txn: Txn,
+    ven_id: str,
+    report_request_id: str,
+    r_ids: Collection[str],
+    granularity: float,
+    begin: datetime,
+    end: datetime,
+    most: int,
+) -> list[tuple[str, datetime, datetime]]:
+    """Where in [begin, end) a request lacks at least half a sample: (r_id, start, end), at most ``most`` of them.
+
+    ``granularity`` is in seconds.  The readings that were asked for to fill its gaps are its own.
+    """
+    microsecond = int(granularity * 1_000_000)
+    first = microseconds(begin)
+    rows = txn.exec_driver_sql(
+        _HOLES,
+        {
+            "ven_id": ven_id,
+            "report_request_id": report_request_id,
+            "r_ids": json.dumps(list(r_ids)),
+            "granularity": microsecond,
+            "begin": first,
+            "end": microseconds(end),
+            "reach": first - 10 * microsecond,
+            "most": most,
+        },
+    )
+    return [(r_id, instant(start), instant(until)) for r_id, start, until in rows]
+
+
+# --- states of resources -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class ResourceState:
+    """What a VEN said of a resource: whether it is online and overridden by hand, and its load control (rule 331).
+
+    ``r_id`` is the data point that says so, ``resource_ids`` what it stands for by the VEN's METADATA.
+    """
+
+    r_id: str
+    resource_ids: tuple[str, ...]
+    report_request_id: str
+    start: datetime
+    received_at: datetime
+    online: bool
+    manual_override: bool
+    load_control_state: dict[str, Any] | None
+
+
+# What is older does not replace a newer state, unless that one was said to begin in the future.
+_STATE = """
+INSERT INTO resource_states
+  (ven_id, r_id, report_request_id, start, online, manual_override, load_control_state, received_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (ven_id, r_id) DO UPDATE SET
+  report_request_id = excluded.report_request_id, start = excluded.start, online = excluded.online,
+  manual_override = excluded.manual_override, load_control_state = excluded.load_control_state,
+  received_at = excluded.received_at
+WHERE excluded.start >= resource_states.start OR resource_states.start > excluded.received_at
+"""
+
+
+def store_states(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
+    """Note what resources are said to be: the columns of the table in its order, instants in microseconds."""
+    if rows:
+        txn.exec_driver_sql(_STATE, rows)
+
+
+_NOW = (
+    select(
+        resource_states.c.r_id, data_points.c.resource_ids, resource_states.c.report_request_id,
+        resource_states.c.start, resource_states.c.received_at, resource_states.c.online,
+        resource_states.c.manual_override, resource_states.c.load_control_state,
+    )
+    .select_from(_with_point(resource_states))
+    .order_by(resource_states.c.r_id)
+)  # fmt: skip
+
+
+def states(txn: Txn, ven_id: str) -> list[ResourceState]:
+    """The present states of a VEN's resources, by data point."""
+    rows = txn.execute(_NOW.where(resource_states.c.ven_id == ven_id))
+    return [
+        ResourceState(*(r_id, _ids(ids), *more, json.loads(control or "null"))) for r_id, ids, *more, control in rows
+    ]
+
+
+def status_history(
+    txn: Txn,
+    ven_id: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    r_id: str | None = None,
+    most: int = 10_000,
+) -> list[ResourceState]:
+    """What a VEN said of its resources' states from ``since`` until before ``until``, like ``readings_of``."""
+    rows = _newest(txn, _STATUS, ven_id, since, until, r_id, most)
+    return [ResourceState(r_id, _ids(ids), *more, **json.loads(payload)) for r_id, ids, *more, payload in rows]
+
+
+def _ids(stored: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(stored)) if stored else ()

@@ -1,0 +1,138 @@
+"""Standing wishes: readings that are wanted of every VEN that offers them, now and whenever it registers again.
+
+They stand in the configuration ([[reports]]) or were made by operators.  A wish has the same ID as long as it
+says the same, so one that moves from the one place to the other changes nothing for the VENs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+
+import attrs
+
+from ..model.config import Config, WantedReport
+from ..model.errors import InvalidData, InvalidID, NotAllowed
+from ..model.report import OadrReportRequest
+from ..model.values import shown
+from ..storage import audience, reports
+from ..storage.database import Txn
+from ..storage.reports import OPEN, DataPoint, Offer
+from ..storage.vens import Ven
+from . import requests
+from .changes import Changes
+
+
+@attrs.frozen
+class Wish:
+    """A standing wish; ``source`` is "config", or "operator" where only the database knows it."""
+
+    wish_id: str
+    source: str
+    wanted: WantedReport
+
+
+def wishes(txn: Txn, config: Config) -> list[Wish]:
+    """All standing wishes, those of the configuration first."""
+    wanted = {_id(_written(wish)): Wish(_id(_written(wish)), "config", wish) for wish in config.reports}
+    for wish_id, document in reports.wishes_put(txn).items():
+        wanted.setdefault(wish_id, Wish(wish_id, "operator", WantedReport(**json.loads(document))))
+    return list(wanted.values())
+
+
+def _written(wanted: WantedReport) -> str:
+    """What a wish says, in one form."""
+    said = attrs.asdict(wanted, filter=lambda field, value: value is not None)
+    return json.dumps(said, sort_keys=True)
+
+
+def _id(written: str) -> str:
+    return "wish-" + hashlib.sha256(written.encode()).hexdigest()[:16]
+
+
+def _known(txn: Txn, config: Config, wish_id: str) -> Wish:
+    for wish in wishes(txn, config):
+        if wish.wish_id == wish_id:
+            return wish
+    raise InvalidID(f"wish_id: {shown(wish_id)} is not known")
+
+
+def add_wish(txn: Txn, config: Config, wanted: WantedReport, now: datetime) -> tuple[Wish, Changes]:
+    """Want readings of all VENs that offer them, and ask those that are registered; once more changes nothing.
+
+    Raises InvalidData for a group that does not exist.
+    """
+    if wanted.group_id is not None and audience.group(txn, wanted.group_id) is None:
+        raise InvalidData.at("group_id", f"{shown(wanted.group_id)} is no group of this VTN")
+    written = _written(wanted)
+    wish_id = _id(written)
+    if wish_id not in reports.wishes_put(txn):
+        reports.put_wish(txn, wish_id, written, now)
+    wish = _known(txn, config, wish_id)
+    return wish, Changes(reconcile(txn, config, None, now))
+
+
+def remove_wish(txn: Txn, config: Config, wish_id: str, now: datetime) -> tuple[None, Changes]:
+    """Give up a wish, and have the VENs stop; raises InvalidID, and NotAllowed for one of the configuration."""
+    wish = _known(txn, config, wish_id)
+    if wish.source == "config":
+        raise NotAllowed(f"wish {wish_id!r} stands in the configuration file: take it out there")
+    reports.drop_wish(txn, wish_id)
+    return None, Changes(reconcile(txn, config, None, now))
+
+
+def reconcile(txn: Txn, config: Config, ven_ids: Collection[str] | None, now: datetime) -> frozenset[str]:
+    """Ask these VENs, or all, for what is wanted and was not asked, and take back what no wish wants any more.
+
+    What a VEN refused, finished or no longer lists is not asked again before it says anew what it offers.
+    Returns the VENs that something was queued for.
+    """
+    return frozenset(_reconcile(txn, config, ven_ids, now, offers=0))
+
+
+def wanted_of(txn: Txn, config: Config, ven: Ven, now: datetime) -> list[OadrReportRequest]:
+    """The same for a VEN that offers its reports: the requests for the answer to it."""
+    return _reconcile(txn, config, [ven.ven_id], now, offers=1).get(ven.ven_id, [])
+
+
+def _reconcile(
+    txn: Txn, config: Config, ven_ids: Collection[str] | None, now: datetime, offers: int
+) -> dict[str, list[OadrReportRequest]]:
+    """What was asked of each VEN that is concerned, each request in an entry of its own: one may be refused."""
+    asked = reports.wished(txn, ven_ids)
+    made: dict[str, list[OadrReportRequest]] = defaultdict(list)
+    for wish in wishes(txn, config):
+        missing = [
+            offer
+            for offer in reports.offers(txn, wish.wanted, ven_ids)
+            if asked.pop((offer.ven_id, offer.report_specifier_id, wish.wish_id), None) is None
+        ]
+        points = reports.wanted_points(txn, wish.wanted, [offer.capability_id for offer in missing]) if missing else {}
+        for offer in missing:
+            chosen = points[offer.capability_id, offer.report_specifier_id]
+            request = _make(txn, wish, offer, chosen, now)
+            requests.ask(txn, requests.registered(txn, offer.ven_id), [request], now, offers)
+            made[offer.ven_id].append(request)
+    if asked:  # what is left serves no wish any more
+        reports.forget_wishes(txn, [id for id, _ in asked.values()])
+        moot: dict[Ven, list[str]] = defaultdict(list)
+        for (ven_id, *_), (id, state) in asked.items():
+            if state in OPEN:
+                moot[requests.registered(txn, ven_id)].append(id)
+        requests.withdraw(txn, moot, now)
+        made.update({ven.ven_id: made[ven.ven_id] for ven in moot})
+    return made
+
+
+def _make(txn: Txn, wish: Wish, offer: Offer, points: list[DataPoint], now: datetime) -> OadrReportRequest:
+    wanted = wish.wanted
+    specifier = requests.specify(
+        offer.report_specifier_id, points, requests.fitting(wanted.granularity, points), wanted.report_back_duration,
+        now if wanted.report_back_duration else None,
+    )  # fmt: skip
+    return requests.make(
+        txn, offer.ven_id, specifier, now, offer.capability_id, wanted.report_name, wish_id=wish.wish_id
+    )
