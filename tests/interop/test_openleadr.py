@@ -198,9 +198,50 @@ async def answers_an_event(vtn: Vtn, ven: Ven) -> None:
     assert (await ven.does("request_event"))["events"] == []
 
 
+def request_state(vtn: Vtn, report_request_id: str) -> str:
+    [(state,)] = vtn.rows("SELECT state FROM report_requests WHERE report_request_id = ?", report_request_id)
+    return str(state)
+
+
+async def reports_on_demand(vtn: Vtn, ven: Ven) -> None:
+    """One report, then one each second until it is cancelled, beside what is wanted of every VEN."""
+    [standing] = {request for note in ven.notes for request in note["requests"]}
+
+    def ask(**more: Any) -> str:
+        wish = {"report_specifier_id": "usage", **more}
+        [made] = vtn.api("POST", "vens", ven.name, "requests", requests=[wish])["report_requests"]
+        return str(made["report_request_id"])
+
+    def readings(request: str) -> int:
+        return sum(one == request for one, *_ in ven.acknowledged_readings)
+
+    once = ask()
+    await until("the one report is there", lambda: request_state(vtn, once) == "done")
+    periodic = ask(granularity="1s", report_back_duration="1s")
+    await until("two reports are there", lambda: readings(periodic) > 1)
+    assert request_state(vtn, periodic) == "accepted"
+
+    after = len(ven.notes)
+    vtn.api("POST", "vens", ven.name, "requests", "cancel", report_request_ids=[periodic])
+    await ven.exchanges("oadrPoll", "oadrCancelReport", after=after)
+    await ven.exchanges("oadrCanceledReport", "oadrResponse", after=after)
+    assert request_state(vtn, periodic) == "cancelled"
+    sent, goes_on = readings(periodic), readings(standing)
+    await until("what is wanted of all goes on", lambda: readings(standing) > goes_on + 1)
+    assert (readings(once), readings(periodic)) == (1, sent)
+    # It lists as pending only what it was asked for last; its data says that it goes on with the rest.
+    assert request_state(vtn, standing) == "accepted"
+
+
 async def registers_anew_and_is_cancelled(vtn: Vtn, ven: Ven) -> None:
-    """The VTN asks it to register again, which it does by its registrationID, and then ends the registration."""
-    before, after = registration_id(vtn, ven.name), len(ven.notes)
+    """It registers again by its registrationID, of itself and when asked to; then the VTN ends the registration."""
+    before = registration_id(vtn, ven.name)
+    done = await ven.does("create_party_reregistration")
+    assert (done["got"], done["code"]) == ("oadrCreatedPartyRegistration", "200")
+    await ven.exchanges("oadrPoll", "oadrRegisterReport", after=ven.notes.index(done))
+    assert registration_id(vtn, ven.name) == before
+
+    after = len(ven.notes)
     vtn.api("POST", "vens", ven.name, "request-reregistration")
     for sent, got in (
         ("oadrPoll", "oadrRequestReregistration"),
@@ -240,6 +281,7 @@ async def a_whole_life(vtn: Vtn, name: str, **options: Any) -> None:
     """All that openleadr's VEN does, from its first registration to its last."""
     first = Ven.start(vtn, name, **options)
     await registers_and_reports(vtn, first)
+    await reports_on_demand(vtn, first)
     await answers_an_event(vtn, first)
     await registers_anew_and_is_cancelled(vtn, first)
     check(first, vtn)
@@ -277,7 +319,7 @@ async def test_kills_in_the_middle_lose_nothing_that_was_acknowledged(vtn: Vtn) 
     for ven in vens:
         await registers_and_reports(vtn, ven)
     kept = [registration_id(vtn, ven.name) for ven in vens]
-    events = []
+    events: list[str] = []
 
     async def before_anybody_heard_of_the_event(event_id: str) -> None:
         pass
@@ -291,7 +333,8 @@ async def test_kills_in_the_middle_lose_nothing_that_was_acknowledged(vtn: Vtn) 
         await vens[1].exchanges("oadrUpdateReport", "oadrUpdatedReport", after=len(vens[1].notes))
 
     for moment in (before_anybody_heard_of_the_event, after_the_first_answer, after_a_report):
-        events.append(vtn.api("POST", "events", **EVENT)["event_id"])
+        event = EVENT | {"market_context": f"http://example.com/{len(events)}"}
+        events.append(vtn.api("POST", "events", **event)["event_id"])
         await moment(events[-1])
         await vtn.kill()
         marks = [len(ven.notes) for ven in vens]

@@ -1,0 +1,89 @@
+"""The command line of the measurements."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from . import events, polls
+
+T = TypeVar("T")
+
+
+def reference() -> float:
+    """CPU seconds of a loop that is always the same: what a figure of this run is compared with."""
+    started = time.process_time()
+    total = 0
+    for number in range(3_000_000):
+        total += number * number % 7
+    return time.process_time() - started
+
+
+@attrs.frozen
+class Output:
+    """Shows progress on stderr, and results on stdout as a table or as JSON."""
+
+    as_json: bool
+    quiet: bool
+
+    def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
+        """The items, with a bar that grows."""
+        console = Console(stderr=True, quiet=self.quiet)
+        yield from track(items, what, total=total, console=console, transient=True)
+
+    def show(self, scenario: str, figures: dict[str, Any]) -> None:
+        """Print what was measured, beside the reference."""
+        seconds = reference()
+        figures = {**figures, "reference_cpu_seconds": round(seconds, 4)}
+        for name in [name for name in figures if name.endswith("cpu_seconds") and name != "reference_cpu_seconds"]:
+            figures[name.replace("cpu_seconds", "to_reference")] = round(figures[name] / seconds, 3)
+        if self.as_json:
+            click.echo(json.dumps({"scenario": scenario, **figures}))
+            return
+        table = Table("figure", "value", title=scenario, title_justify="left")
+        for name, value in figures.items():
+            table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int | float) else str(value))
+        Console(file=sys.stdout).print(table)
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each scenario.")
+@click.option("--quiet", is_flag=True, help="No progress bars.")
+@click.pass_context
+def main(context: click.Context, as_json: bool, quiet: bool) -> None:
+    """Read the options that all scenarios share."""
+    context.obj = Output(as_json, quiet)
+
+
+@main.command("events", help=events.__doc__)
+@click.option("--vens", default=10_000, show_default=True, type=click.IntRange(1), help="How many VENs there are.")
+@click.pass_obj
+def run_events(output: Output, vens: int) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("events", events.run(Path(directory), vens, output.track))
+
+
+@main.command("polls", help=polls.__doc__)
+@click.option("--vens", default=100, show_default=True, type=click.IntRange(1), help="How many VENs poll.")
+@click.option("--polls", "count", default=50_000, show_default=True, type=click.IntRange(1), help="Polls in all.")
+@click.pass_obj
+def run_polls(output: Output, vens: int, count: int) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("polls", polls.run(Path(directory), vens, count, output.track))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")
