@@ -9,6 +9,7 @@ TEST = [
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-twisted>=1.14.3",
+    "schemathesis>=4.32",
     "sphinx>=7.2",  # tests/test_docs.py builds the documents
     # tests/integration/test_packaging.py builds wheels without network, so the builder must be here
     "setuptools>=65",
@@ -49,6 +50,7 @@ setup(
         "pyopenssl>=26.4",
         "rich>=13.7",
         "service-identity>=24.1",
+        "signxml>=4.5",
         "sqlalchemy>=2",
         "treq>=24.9",
         "twisted[tls]>=26.10",
@@ -56,6 +58,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
+        "bench": ["matplotlib>=3.8"],  # only for the pictures of `python -m bench compare --publish`
         "dev": [*TEST, "build", "lxml-stubs", "mypy", "mypy-zope", "ruff", "towncrier", "tox"],
     },
     # Written out, so that an editable install is one line in a .pth file.  By default setuptools puts in an

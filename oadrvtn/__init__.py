@@ -12,6 +12,7 @@ _HOMES = {
     "EiReport": "oadrvtn.handlers.report",
     "OadrPoll": "oadrvtn.handlers.poll",
     "Exchange": "oadrvtn.handlers.exchange",
+    "OpenADRServer": "oadrvtn.server",
     "VtnError": "oadrvtn.model.errors",
     "decode": "oadrvtn.wire",
     "encode": "oadrvtn.wire",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, cast
 
 import attrs
@@ -13,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -22,11 +24,12 @@ from .handlers.chain import Chain
 from .handlers.event import EiEvent
 from .handlers.opt import EiOpt
 from .handlers.poll import OadrPoll
-from .handlers.register_party import EiRegisterParty
+from .handlers.register_party import EiRegisterParty, policy_of
 from .handlers.report import EiReport
 from .handlers.resource import ServiceResource
-from .model.config import Config, ConfigError
+from .model.config import FILES, Config, ConfigError
 from .security.certificates import CertificateFileError, Credential
+from .security.signature import Signer
 from .security.tls import ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
@@ -38,7 +41,7 @@ _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
 
-_RELOADED = ("tls", "registration", "vens", "events", "reports", "offers")
+_RELOADED = ("tls", "registration", "security", "vens", "events", "reports", "offers")
 """What of a configuration is taken over without a restart."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
@@ -67,12 +70,12 @@ def _resource_class(default: type[ServiceResource], path: str | None) -> type[Se
     return cls
 
 
-def _sources(config: Config) -> dict[str, Source]:
-    """The functions that know the readings of the offers, by their paths.  Raises ConfigError."""
-    sources: dict[str, Source] = {}
+def _sources(config: Config, given: Mapping[str, Source]) -> dict[str, Source]:
+    """The functions that know the readings of the offers, by their paths; some are given.  Raises ConfigError."""
+    sources = dict(given)
     mistakes: list[str] = []
     for number, offer in enumerate(config.offers):
-        if offer.source:
+        if offer.source and offer.source not in given:
             place = f"offers[{number}].source"
             try:
                 sources[offer.source] = source = _imported(place, offer.source)
@@ -85,14 +88,7 @@ def _sources(config: Config) -> dict[str, Source]:
     return sources
 
 
-def _policy(config: Config, classes: dict[str, type[ServiceResource]]) -> str:
-    """The policy for unknown certificates; whoever decides on registrations in a handler wants to be asked."""
-    method = "on_create_party_registration"
-    own = getattr(classes["EiRegisterParty"], method) is not getattr(EiRegisterParty, method)
-    return config.registration.policy or ("handler" if own else "closed")
-
-
-def _usable(config: Config) -> tuple[dict[str, type[ServiceResource]], dict[str, Source]]:
+def _usable(config: Config, given: Mapping[str, Source]) -> tuple[dict[str, type[ServiceResource]], dict[str, Source]]:
     """The handler resources by service, and the sources, once all that a configuration names can be used.
 
     Raises ConfigError for every class, function and certificate file that cannot, at once.
@@ -101,7 +97,7 @@ def _usable(config: Config) -> tuple[dict[str, type[ServiceResource]], dict[str,
     sources: dict[str, Source] = {}
     mistakes: list[str] = []
     try:
-        sources = _sources(config)
+        sources = _sources(config, given)
     except ConfigError as error:
         mistakes += error.mistakes
     for cls in _RESOURCES:
@@ -119,26 +115,34 @@ def _usable(config: Config) -> tuple[dict[str, type[ServiceResource]], dict[str,
             read()
         except CertificateFileError as error:
             mistakes.append(f"{place}: {error}")
+    mistakes += [
+        f"tls.{name}: is missing: the files of {what}" for name, what in FILES.items() if not getattr(config.tls, name)
+    ]
     if mistakes:
         raise ConfigError(mistakes)
     return classes, sources
 
 
 class VtnService(MultiService):
-    """A whole VTN as a service: listeners, rules, duties, database, API."""
+    """A whole VTN as a service: listeners, rules, duties, database, API.
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    ``sources`` are functions of a program that know the readings of offers, by what the offers call them.
+    """
+
+    def __init__(self, config: Config, reactor: Any, sources: Mapping[str, Source]) -> None:
         super().__init__()
         self.config = config
         self._reactor = reactor
         self._ports: list[Any] = []
-        self._classes, sources = _usable(config)
+        self._given = sources
+        self._classes, sources = _usable(config, sources)
         self.tls = TlsServer(self._read_tls)
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
         self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))
-        self.chain = Chain(self.vtn)
-        policy = _policy(config, self._classes)
-        self._resources = {service: cls(self.vtn, self.chain, policy) for service, cls in self._classes.items()}
+        self.chain = Chain(self.vtn, lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work))
+        self._sign()
+        self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
+        self._take_policy()
         self.site = VenSite(tree(config.listen.path_prefix, self._resources), config.limits, self.vtn.identify, reactor)
         self.site.noisy = False
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
@@ -152,6 +156,23 @@ class VtnService(MultiService):
             tls.ca,
             allow_aes128_sha256=tls.allow_aes128_sha256,
         )
+
+    def add_handler(self, name: str, function: Callable[..., Any]) -> None:
+        """Have a function called by one of the names in ``vtn/hooks.py``.  Raises ValueError for another name."""
+        self.vtn.hooks.add(name, function)
+        self._take_policy()
+
+    def _take_policy(self) -> None:
+        policy = policy_of(self.config, self._classes["EiRegisterParty"], self.vtn.hooks)
+        for resource in self._resources.values():
+            resource.policy = policy
+
+    def _sign(self) -> None:
+        """Sign with the keys of the certificates; connections that show an earlier one go on with its key."""
+        before, self.chain.signers = self.chain.signers, {}
+        for credential in self.tls.credentials:
+            self.chain.signers[credential.fingerprint] = Signer(credential)
+        self.chain.signers |= before
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -211,12 +232,12 @@ class VtnService(MultiService):
             self.database.stop()
 
     def reload(self, config: Config) -> Deferred[Any]:
-        """Take over certificates, CA files, VENs, wishes and offers of a configuration; open connections stay.
+        """Take over certificates, CA files, VENs, wishes, offers and what else is in ``_RELOADED``; connections stay.
 
         What else has changed needs a restart, and the log says so.  Raises CertificateFileError where the
         new files cannot be used, and ConfigError for sources that cannot; then all stays as it was.
         """
-        before, sources = self.config, _sources(config)
+        before, sources = self.config, _sources(config, self._given)
         self.config = attrs.evolve(before, **{name: getattr(config, name) for name in _RELOADED})
         waiting = [
             name for name, value in attrs.asdict(config, recurse=False).items() if value != getattr(self.config, name)
@@ -228,15 +249,15 @@ class VtnService(MultiService):
         except Exception:
             self.config = before
             raise
+        self._sign()
         self._reporter.sources = sources
-        for resource in self._resources.values():
-            resource.policy = _policy(self.config, self._classes)
+        self._take_policy()
         return self.vtn.reconfigure(self.config)
 
 
-def build(config: Config, reactor: Any) -> VtnService:
+def build(config: Config, reactor: Any, sources: Mapping[str, Source] = MappingProxyType({})) -> VtnService:
     """A VTN by its configuration, as a service that has not started yet.
 
     Raises ConfigError, with every mistake, for handlers and certificate files that cannot be used.
     """
-    return VtnService(config, reactor)
+    return VtnService(config, reactor, sources)

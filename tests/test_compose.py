@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import attrs
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.compose import VtnService, build
 from oadrvtn.model.config import TLS, CertificateFiles, Config, ConfigError, Offer, OfferedPoint
 from oadrvtn.security import certificates
+from oadrvtn.security.certificates import Credential
 
 
 def offering(certs: Path, *sources: str | None) -> Config:
@@ -68,3 +70,18 @@ class SourceTests(SynchronousTestCase):
         self.assertRaises(ConfigError, service.reload, offering(self.certs, "nowhere:f"))
         self.assertIs(before, service.config)
         self.assertEqual({"sources_of_a_test:known": self.known}, service._reporter.sources)
+
+
+class SignerTests(SynchronousTestCase):
+    def test_answers_are_signed_by_the_certificates_of_now_and_of_connections_from_before(self) -> None:
+        certs = Path(self.mktemp())
+        certificates.init(certs)
+        before = offering(certs)
+        service = build(before, MemoryReactorClock())
+        ec, rsa = (Credential.load(certs / f"vtn-{kind}.crt", certs / f"vtn-{kind}.key") for kind in ("ec", "rsa"))
+        self.assertEqual([ec.fingerprint], list(service.chain.signers))
+        files = CertificateFiles(certificate=certs / "vtn-rsa.crt", key=certs / "vtn-rsa.key")
+        service.reload(attrs.evolve(before, tls=attrs.evolve(before.tls, certificates=(files,)))).addErrback(
+            lambda _: None  # nothing is started
+        )
+        self.assertEqual([rsa.fingerprint, ec.fingerprint], list(service.chain.signers))

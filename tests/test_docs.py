@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import unittest
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
@@ -37,6 +38,7 @@ from oadrvtn.model.config import (
     Offer,
     OfferedPoint,
     Registration,
+    Security,
     WantedReport,
     example,
     parse,
@@ -67,10 +69,13 @@ from oadrvtn.model.report import (
 )
 from oadrvtn.model.values import Duration
 from oadrvtn.plugin import Options
+from oadrvtn.server import OpenADRServer
 from oadrvtn.storage import events as stored
 from oadrvtn.storage import vens
+from oadrvtn.storage.times import Times
 from oadrvtn.vtn import events
 from oadrvtn.vtn.events import EventSpec, SignalSpec
+from oadrvtn.vtn.hooks import NAMES
 from oadrvtn.wire import bends
 from tests.console.office import Office
 from tests.handlers.house import RESOURCES, START, House, Logged, certificate, code, create, made, poll
@@ -202,6 +207,7 @@ _SECTIONS: dict[str, type] = {
     "[tls]": TLS,
     "[database]": DatabaseFile,
     "[registration]": Registration,
+    "[security]": Security,
     "[[vens]]": KnownVen,
     "[[reports]]": WantedReport,
     "[[offers]]": Offer,
@@ -292,7 +298,9 @@ class ReferenceTests(SynchronousTestCase):
             self.assertLess(answer.status, 300, (words, answer.body))
 
     def test_each_metric_is_told(self) -> None:
-        exposed = Metrics(version="0").text(defaultdict(float), messages={}, tls_refused={}, bends={}).decode()
+        counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}}
+        metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
+        exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)
         self.assertEqual(column(page("operating"), r"``(oadrvtn_\w+)`` "), names)
 
@@ -409,7 +417,7 @@ class ExampleTests(SynchronousTestCase):
         answers = self.reports(house, 99_000.0, 101_000.0, 102_000.0)
         for events_then in (0, 1, 1):
             self.assertEqual(code(next(answers)), "200")
-            self.assertEqual(len(house.read(stored.listed, house.vtn.now(), True)), events_then)
+            self.assertEqual(house.read(stored.counts, house.vtn.now())["events"], events_then)
         self.assertEqual(house.answer("OadrPoll", poll()).name(), "oadrRegisterReport")
         self.assertEqual(len(house.answer("OadrPoll", poll()).events), 1)
 
@@ -473,7 +481,29 @@ class ExampleTests(SynchronousTestCase):
 
     def test_the_methods_that_are_named_are_those_of_the_services(self) -> None:
         there = {name for cls in RESOURCES.values() for name in cls.methods.values()} | {"on_request_report"}
-        self.assertEqual(set(re.findall(r"``(on_\w+)``", page("extending"))), there)
+        listed = page("extending").partition("\nSubclasses\n")[2]
+        self.assertEqual(set(re.findall(r"``(on_\w+)``", listed)), there)
+
+    def test_the_functions_that_are_named_are_those_that_can_be_added(self) -> None:
+        table = page("extending").partition("list-table::")[2].partition("A ``payload`` is")[0]
+        self.assertEqual(set(re.findall(r"``(on_\w+)", table)), {*NAMES})
+
+    def test_a_program_has_the_methods_that_are_told(self) -> None:
+        table = page("extending").partition("Method                     Does")[2].partition("Subclasses")[0]
+        told = {name for name in literals(table) if name.isidentifier()}
+        public = {name for name in vars(OpenADRServer) if not name.startswith("_")}
+        self.assertEqual(told, public)
+
+    def test_a_program_is_made_as_shown_and_waits_to_be_started(self) -> None:
+        server = self.names["server"]
+        self.assertEqual(server.config.registration.poll_frequency, 30)
+        self.assertIsNone(server.service)
+
+    def test_the_tests_that_are_shown_pass(self) -> None:
+        shown = unittest.defaultTestLoader.loadTestsFromTestCase(self.names["SheddingTests"])
+        outcome = unittest.TestResult()
+        shown.run(outcome)
+        self.assertEqual((outcome.testsRun, outcome.errors, outcome.failures), (2, [], []))
 
     def test_what_is_told_of_the_exchange_is_there(self) -> None:
         table = page("extending").partition("Of the exchange")[2].partition("``self.vtn``")[0]

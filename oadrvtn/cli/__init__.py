@@ -10,16 +10,21 @@ import click
 from ..console.client import ApiError
 from ..model.config import ConfigError, example
 from ..security.certificates import CertificateFileError, printable
+from ..storage.database import DatabaseError
 from .certs import certs
+from .completion import completion
+from .database import backup, restore
 from .events import event
 from .groups import group, traits
+from .messages import check
 from .opts import availability, ven_opts
 from .readings import readings
 from .reports import report
 from .screen import ask, json_option, print_json, print_pairs, span
 from .vens import ven
+from .watch import watch
 
-_MISTAKES = (ApiError, ConfigError, CertificateFileError)
+_MISTAKES = (ApiError, ConfigError, CertificateFileError, DatabaseError)
 
 
 class _Oadrvtn(click.Group):
@@ -96,7 +101,8 @@ def init(file: Path) -> None:
     click.echo(f"  twistd -n oadrvtn --config {file}")
 
 
-for command in (ven, group, event, report, readings, availability, certs):
+for command in (ven, group, event, report, readings, availability, certs, check, backup, restore, completion):
     main.add_command(command)
 for command in (traits, ven_opts):
     ven.add_command(command)
+event.add_command(watch)

@@ -12,6 +12,7 @@ import click
 from ..security.certificates import printable
 from .screen import (
     ask,
+    ask_all,
     cell,
     dry_run_option,
     json_option,
@@ -45,8 +46,9 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _event_options = _options(
     click.option("--level", type=click.IntRange(0, 3), help="SIMPLE: 0 normal, 1 moderate, 2 high, 3 special."),
     click.option("--price", type=float, help="ELECTRICITY_PRICE, per kWh."),
-    click.option("--duration", help='How long: "15m", "1h30m", "PT15M"; "0s" is open-ended.'),
+    click.option("--duration", "--for", "duration", help='How long: "15m", "1h30m", "PT15M"; "0s" is open-ended.'),
     click.option("--start", "dtstart", help='When: "now", "+10m", "2026-01-31T12:00:00Z".'),
+    click.option("--in", "delay", metavar="DURATION", help='In how long: "10m" is --start +10m.'),
     click.option("--market-context", help="The URI of the programme it belongs to."),
     click.option("--ven", "ven_ids", multiple=True, help="Only for this VEN; may be repeated."),
     click.option("--group", "group_ids", multiple=True, help="For the VENs of this group; may be repeated."),
@@ -87,6 +89,10 @@ def _from_file(file: IO[str] | None) -> dict[str, Any]:
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an event that options name, but for its signals and their duration."""
     fields = {name: options[name] for name in _PLAIN if options[name] is not None}
+    if options["delay"] is not None:
+        if "dtstart" in fields:
+            raise click.UsageError("--in and --start say the same: give one of them")
+        fields["dtstart"] = f"+{options['delay']}"
     target = {name: list(options[name]) for name in _TARGETS if options[name]}
     for other in options["others"]:
         kind, equals, value = other.partition("=")
@@ -122,6 +128,7 @@ def create_event(
 
     \b
       oadrvtn event create --level 2
+      oadrvtn event create --level 2 --in 10m --for 1h --group north
       oadrvtn event create --level 2 --duration 15m --start +10m --ven ven-1 --ven ven-2
       oadrvtn event create --level 1 --group north --target party_ids=cold-store --dry-run
       oadrvtn event create --price 0.35 --duration 1h --start 2026-01-31T17:00:00Z
@@ -283,10 +290,21 @@ def _summary(row: Mapping[str, Any]) -> str:
 
 @event.command("list")
 @click.option("--all", "all_of_them", is_flag=True, help="Also those that are over.")
+@click.option("--status", type=click.Choice(("far", "near", "active", "completed", "cancelled")))
+@click.option("--market-context", help="Only of this one.")
+@click.option("--ven", "ven_id", help="Only those that concern this VEN.")
+@click.option("--group", "group_id", help="Only those that concern VENs of this group.")
+@click.option("--since", help="Only those that are not over by then.")
+@click.option("--until", help="Only those that begin before that.")
 @json_option
-def list_events(all_of_them: bool, as_json: bool) -> None:
-    """List the events that VENs are shown, or all."""
-    found = ask("GET", "events", query={"all": "1" if all_of_them else None})
+def list_events(all_of_them: bool, as_json: bool, **wanted: str | None) -> None:
+    """List the events that VENs are shown, or all.
+
+    \b
+      oadrvtn event list --status active
+      oadrvtn event list --all --ven ven-1 --since 2026-01-01T00:00:00Z
+    """
+    found = ask_all("events", of="events", backwards=True, query={"all": "1" if all_of_them else None, **wanted})
     if as_json:
         return print_json(found)
     columns = ("Event", "Status", "Start", "Duration", "Signals", "For", "Answers")

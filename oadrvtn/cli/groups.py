@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..security.certificates import printable
-from .screen import ask, dry_run_option, json_option, only_tried, print_json, print_pairs, print_table
+from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_pairs, print_table
 
 
 @click.group()
@@ -26,7 +26,7 @@ def group() -> None:
 @json_option
 def list_groups(as_json: bool) -> None:
     """List the groups."""
-    found = ask("GET", "groups")
+    found = ask_all("groups", of="groups")
     if as_json:
         return print_json(found)
     columns = ("Group", "Name", "VENs", "Created")

@@ -8,7 +8,7 @@ from typing import IO, Any
 import click
 
 from ..security.certificates import printable
-from .screen import ask, dry_run_option, json_option, only_tried, print_json, print_table
+from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_table
 
 
 @click.group()
@@ -52,7 +52,7 @@ def _each(seconds: float, never: str = "") -> str:
 @json_option
 def list_requests(ven_id: str, as_json: bool) -> None:
     """List the reports that a VEN was asked for."""
-    _show_requests(ask("GET", "vens", ven_id, "requests"), as_json)
+    _show_requests(ask_all("vens", ven_id, "requests", of="report_requests", backwards=True), as_json)
 
 
 @report.command("request")
@@ -181,7 +181,7 @@ def states(ven_id: str, since: str | None, until: str | None, r_id: str | None, 
 @json_option
 def wishes(as_json: bool) -> None:
     """List the readings that are wanted of every VEN that offers them."""
-    found = ask("GET", "wishes")
+    found = ask_all("wishes", of="wishes")
     if as_json:
         return print_json(found)
     own = ("wish_id", "source", "report_name", "granularity", "report_back_duration")

@@ -5,25 +5,58 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from ..console.client import Client, find_config
-from ..model.config import load
+from ..model.config import Config, load
 from ..security.certificates import printable
+
+
+def configuration() -> Config:
+    """The configuration of the VTN that --config means."""
+    return load(find_config(click.get_current_context().find_root().params["config"]))
 
 
 def ask(method: str, *path: str, **more: Any) -> Any:
     """Ask the VTN that --config means."""
     root = click.get_current_context().find_root()
     if root.obj is None:
-        root.obj = Client.of(load(find_config(root.params["config"])))
+        root.obj = Client.of(configuration())
     return root.obj.call(method, *path, **more)
+
+
+_PAGE = 1000
+
+
+def ask_all(
+    *path: str,
+    of: str,
+    query: Mapping[str, Any] | None = None,
+    backwards: bool = False,
+    came: Callable[[int], object] = lambda number: None,
+) -> dict[str, Any]:
+    """A whole list, ``of`` something: all its pages as one; those that lead ``backwards`` the other way round.
+
+    ``came`` is told how many of them came with each page.
+    """
+    pages: list[list[Any]] = []
+    asked = {"limit": _PAGE, **(query or {})}
+    while True:
+        found = ask("GET", *path, query=asked)
+        pages.append(found[of])
+        came(len(found[of]))
+        if not found["next"]:
+            return {of: list(chain.from_iterable(pages[::-1] if backwards else pages))}
+        asked["cursor"] = found["next"]
 
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
@@ -62,6 +95,14 @@ def print_pairs(pairs: Mapping[str, Any]) -> None:
         if value not in (None, "", [], ()):
             table.add_row(name, cell(value))
     _print(table)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr, where that is a screen, while something is done; yields what is told of each part."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda number: bar.advance(task, number)
 
 
 def print_json(value: Any) -> None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..console.client import File
+from ..console.files import write_csv
 from ..security import certificates
 from ..security.certificates import printable
-from .screen import ask, json_option, print_json, print_pairs, print_table, said
+from .screen import (
+    ask,
+    ask_all,
+    dry_run_option,
+    json_option,
+    only_tried,
+    print_json,
+    print_pairs,
+    print_table,
+    progress,
+    said,
+)
 
 
 @click.group()
@@ -30,11 +44,29 @@ def _state(row: Mapping[str, Any]) -> str:
     return "online" if row["online"] else "offline"
 
 
+_STATES = {
+    "online": {"online": "1"},
+    "offline": {"online": "0", "registered": "1"},
+    "registered": {"registered": "1"},
+    "unregistered": {"registered": "0"},
+}
+
+
 @ven.command("list")
+@click.argument("text", required=False)
+@click.option("--state", type=click.Choice(tuple(_STATES)))
+@click.option("--group", "group_id", help="Only of this group.")
+@click.option("--leniency", help="Only those that may send so much against the schema.")
 @json_option
-def list_vens(as_json: bool) -> None:
-    """List the VENs that are known."""
-    found = ask("GET", "vens")
+def list_vens(text: str | None, state: str | None, group_id: str | None, leniency: str | None, as_json: bool) -> None:
+    """List the VENs that are known: all, or those with TEXT in their ID or name.
+
+    \b
+      oadrvtn ven list --state offline
+      oadrvtn ven list cellar --group north
+    """
+    query = {"q": text, "group_id": group_id, "leniency": leniency, **_STATES.get(state or "", {})}
+    found = ask_all("vens", of="vens", query=query)
     if as_json:
         return print_json(found)
     columns = ("VEN", "Name", "State", "Last seen", "Registered", "Added by")
@@ -71,6 +103,8 @@ def _show_ven(found: dict[str, Any], as_json: bool) -> None:
             "Registration ID": found["registration_id"],
             "Polls each": f"{found['poll_frequency']:g} s{_wanted(found)}",
             "Leniency": found["leniency"],
+            "Signatures": found["signatures"],
+            "Signs with": found["signing_fingerprint"],
             **{kind.replace("_", " ").capitalize(): _values(values) for kind, values in found["traits"].items()},
             "Added by": found["source"],
             "Fingerprints": [known["fingerprint"] for known in found["fingerprints"]],
@@ -131,22 +165,26 @@ def _values(traits: Iterable[Mapping[str, Any]]) -> list[str]:
 @click.option("--name", help="A name for people.")
 @click.option("--poll-frequency", metavar="DURATION", help='How often it is to poll: "30s", "5m" or "default".')
 @click.option("--leniency", metavar="PROFILE", help='What it may send against the schema, or "default".')
+@click.option("--signatures", metavar="LEVEL", help='XML signatures: off, accept, require or "default".')
+@click.option(
+    "--signing-fingerprint",
+    metavar="AA:BB:...",
+    help='The whole SHA-256 of the certificate it signs with; "default": the one of its connections.',
+)
 @json_option
-def change_ven(ven_id: str, name: str | None, poll_frequency: str | None, leniency: str | None, as_json: bool) -> None:
-    """Give a VEN another name, a poll frequency or a leniency of its own.
+def change_ven(ven_id: str, name: str | None, as_json: bool, **its_own: str | None) -> None:
+    """Give a VEN another name, or what the configuration has for all of them as its own.
 
     \b
       oadrvtn ven change ven-1 --poll-frequency 30s
       oadrvtn ven change ven-1 --leniency bare
+      oadrvtn ven change ven-1 --signatures require
       oadrvtn ven change ven-1 --poll-frequency default --leniency default
 
     It is asked to register again, by which it learns of its poll frequency.
     """
     changes: dict[str, Any] = {"name": name} if name else {}
-    if poll_frequency:
-        changes["poll_frequency"] = None if poll_frequency == "default" else poll_frequency
-    if leniency:
-        changes["leniency"] = None if leniency == "default" else leniency
+    changes |= {key: None if value == "default" else value for key, value in its_own.items() if value}
     if not changes:
         raise click.UsageError("say what is to be different, such as --poll-frequency 30s")
     _show_ven(ask("PATCH", "vens", ven_id, body=changes), as_json)
@@ -208,11 +246,86 @@ def fingerprints(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], a
     print_table(None, columns, ((known["fingerprint"], known["sha256"]) for known in found["fingerprints"]))
 
 
+_KINDS = {".csv": "text/csv", ".json": "application/json"}
+
+
+def _kind(file: Path) -> str:
+    if file.suffix.lower() not in _KINDS:
+        raise click.UsageError(f"{file}: is neither .csv nor .json")
+    return _KINDS[file.suffix.lower()]
+
+
+@ven.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@dry_run_option
+@json_option
+def import_vens(file: Path, dry_run: bool, as_json: bool) -> None:
+    """Let many VENs in: all that stand in FILE (.csv, .json), or none where something is wrong with any of them.
+
+    \b
+      ven_id,name,fingerprints,group_ids
+      ven-1,Cold store,AA:BB:CC:DD:EE:FF:00:11:22:33,north;stores
+
+    It may have more columns: poll_frequency, leniency, signatures, signing_fingerprint, market_contexts.
+
+    \b
+      oadrvtn ven import houses.csv --dry-run
+      oadrvtn ven import houses.csv
+    """
+    kind = _kind(file)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from error
+    with progress(f"sending {file.name}", len(content)) as sent:
+        found = ask("POST", "vens", "import", file=File(kind, content, sent), query=only_tried(dry_run))
+    if as_json:
+        return print_json(found)
+    click.echo(f"{found['imported']:,} VENs {'could come' if dry_run else 'came'} in")
+
+
+@ven.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def export_vens(file: Path, as_json: bool) -> None:
+    """Write all VENs to FILE (.csv, .json), as an import takes them; a file that exists is not overwritten.
+
+    \b
+      oadrvtn ven export vens.csv
+    """
+    kind = _kind(file)
+    try:
+        with file.open("x", encoding="utf-8", newline="") as new:
+            with progress("reading VENs", ask("GET", "status")["vens"]) as came:
+                rows = [_exported(row) for row in ask_all("vens", of="vens", came=came)["vens"]]
+            new.write(write_csv(_COLUMNS, rows) if kind == "text/csv" else json.dumps(rows, indent=1) + "\n")
+    except FileExistsError as error:
+        raise click.ClickException(f"{file} exists already and is not overwritten") from error
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from error
+    if as_json:
+        return print_json({"exported": len(rows)})
+    click.echo(f"{len(rows):,} VENs are in {file}")
+
+
+_COLUMNS = (
+    "ven_id", "name", "fingerprints", "poll_frequency", "leniency", "signatures", "signing_fingerprint",
+    "group_ids", "market_contexts",
+)  # fmt: skip
+
+
+def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an import says of a VEN, of what it is."""
+    known = [each["sha256"] or each["fingerprint"] for each in row["fingerprints"]]
+    own = {**row, "fingerprints": known, "poll_frequency": row["wanted_poll_frequency"]}
+    return {name: own[name] for name in _COLUMNS if own[name] not in (None, [])}
+
+
 @ven.command("waiting")
 @json_option
 def waiting(as_json: bool) -> None:
     """List the certificates that wait for approval (registration.policy = "approve")."""
-    found = ask("GET", "candidates")
+    found = ask_all("candidates", of="candidates")
     if as_json:
         return print_json(found)
     columns = ("Fingerprint", "Subject", "Says it is", "Calls itself", "First seen", "Last seen")

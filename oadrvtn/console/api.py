@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
@@ -17,13 +18,15 @@ from werkzeug.exceptions import HTTPException
 
 from ..model.values import shown
 from ..storage import events as stored_events
+from ..storage import outbox as stored_outbox
 from ..storage import provided as stored_provided
 from ..storage import readings as stored_readings
 from ..storage import reports as stored_reports
 from ..storage import vens as stored_vens
 from ..storage.database import Txn
+from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
-from . import events, groups, opts, readings, reports, vens
+from . import events, groups, openapi, opts, readings, reports, vens
 from .desk import Desk, answer, app, path_of, problem, route
 from .metrics import Metrics
 from .shapes import show
@@ -32,6 +35,9 @@ log = Logger()
 
 MOST_BODY = 1024 * 1024
 """Bytes that a request's body may have."""
+MOST_FILE = 8 * MOST_BODY
+"""Bytes that a file may have which is imported."""
+_FILES = (b"api/v1/vens/import",)
 
 HEALTH_TIMEOUT = 5.0
 """Seconds in which a healthy database answers."""
@@ -39,7 +45,7 @@ HEALTH_TIMEOUT = 5.0
 SUBJECTS = (vens, groups, events, opts, reports, readings)
 """The modules that serve the API, beside this one."""
 
-_PUBLIC = (b"health", b"metrics")
+_PUBLIC = (b"health", b"health/live", b"health/ready", b"metrics")
 
 
 class Api(Desk):
@@ -88,17 +94,32 @@ def _counts(txn: Txn, now: datetime) -> dict[str, int]:
     }
 
 
-def _gauges(txn: Txn, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
-    """How many there are of everything, and how often each bend was needed."""
-    return _counts(txn, now), stored_vens.bend_counts(txn)
+def _gauges(txn: Txn, now: datetime) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """How many there are of everything, what waits for VENs, and how often each bend was needed."""
+    waiting = {"outbox": stored_outbox.count_open(txn), "events": stored_events.count_open(txn)}
+    return _counts(txn, now), waiting, stored_vens.bend_counts(txn)
+
+
+def _breath(txn: Txn, now: datetime) -> tuple[None, Changes]:
+    """Nothing, by whom the writer shows that it lives."""
+    return None, NOTHING
+
+
+@app.route("/health/live", methods=["GET"])
+async def _live(api: Api, request: IRequest) -> bytes:
+    """That this is answered says it: the reactor runs."""
+    return answer(request, {"status": "ok"})
 
 
 @app.route("/health", methods=["GET"])
-async def _health(api: Api, request: IRequest) -> bytes:
-    """Whether the database answers."""
-    looked = api.read("health", stored_vens.get, "").addTimeout(HEALTH_TIMEOUT, api.vtn.clock)
+@app.route("/health/ready", methods=["GET"])
+async def _ready(api: Api, request: IRequest) -> bytes:
+    """Whether the database's readers and its writer answer."""
+    asked: list[Deferred[Any]] = [api.read("health", stored_vens.get, ""), api.vtn.write("health", _breath)]
     try:
-        await looked
+        for waiting in asked:
+            waiting.addTimeout(HEALTH_TIMEOUT, api.vtn.clock)
+        await gatherResults(asked, consumeErrors=True)
     except Exception:
         log.failure("the database does not answer")
         return problem(request, 503, "the database does not answer")
@@ -108,10 +129,15 @@ async def _health(api: Api, request: IRequest) -> bytes:
 @app.route("/metrics", methods=["GET"])
 async def _metrics(api: Api, request: IRequest) -> bytes:
     """Prometheus' text format."""
-    counts, bends = await api.fresh("metrics", _gauges, api.vtn.now())
-    gauges = {**counts, "vens_live": len(api.vtn.roster), "start_time_seconds": api.started_at.timestamp()}
+    vtn = api.vtn
+    counts, waiting, bends = await api.fresh("metrics", _gauges, vtn.now())
+    gauges = {**counts, "vens_live": len(vtn.roster), "start_time_seconds": api.started_at.timestamp()}
+    times = {"commit_seconds": vtn.database.commits, "loop_lag_seconds": vtn.lag}
     request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-    return api.metrics.text(gauges, messages=api.answers, tls_refused=api.refused, bends=bends)
+    return api.metrics.text(
+        gauges, waiting | vtn.database.waiting, times,
+        messages=api.answers, tls_refused=api.refused, bends=bends,
+    )  # fmt: skip
 
 
 @route("GET", "/status")
@@ -125,6 +151,12 @@ async def _status(api: Api, request: IRequest) -> bytes:
         "uptime": round((now - api.started_at).total_seconds()),
     }
     return answer(request, about | await api.fresh("status", _counts, now))
+
+
+@route("GET", "/openapi.json")
+async def _openapi(api: Api, request: IRequest) -> bytes:
+    """This API, described for programs."""
+    return answer(request, openapi.document(api.version))
 
 
 # --- in front of it -----------------------------------------------------------------------------------
@@ -149,8 +181,9 @@ class _Door(Resource):
             request.setHeader(b"WWW-Authenticate", b'Bearer realm="oadrvtn"')
             return problem(request, 401, "this needs the header Authorization: Bearer, with the API's token")
         assert request.content is not None
-        if request.content.seek(0, 2) > MOST_BODY:
-            return problem(request, 413, f"the body is larger than {MOST_BODY} bytes")
+        most = MOST_FILE if path in _FILES else MOST_BODY
+        if request.content.seek(0, 2) > most:
+            return problem(request, 413, f"the body is larger than {most} bytes")
         request.content.seek(0)
         if request.method not in (b"GET", b"HEAD"):
             request.notifyFinish().addBoth(lambda _: self._tell(request, path))
@@ -178,7 +211,7 @@ class _Request(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
         assert self.content is not None
-        if self.content.tell() <= MOST_BODY:
+        if self.content.tell() <= MOST_FILE:
             super().handleContentChunk(data)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+
+import attrs
 
 from ..model.config import Config
 from .token import read_token
@@ -49,6 +51,24 @@ def find_config(named: str | None = None) -> Path:
     )
 
 
+@attrs.frozen
+class File:
+    """A file to send; ``sent`` is told how many of its bytes are on their way, piece by piece."""
+
+    kind: str
+    content: bytes
+    sent: Callable[[int], object] = lambda number: None
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self.content), _PIECE):
+            piece = self.content[start : start + _PIECE]
+            yield piece
+            self.sent(len(piece))
+
+
+_PIECE = 0x10000
+
+
 class Client:
     """Asks one VTN.  ``connect(host, port, timeout=seconds)`` makes the connection of each request."""
 
@@ -75,11 +95,12 @@ class Client:
         *path: str,
         query: Mapping[str, object] | None = None,
         body: Mapping[str, Any] | None = None,
+        file: File | None = None,
     ) -> Any:
         """The answer to a request: what its JSON says, else its text; None where it is empty.
 
-        ``path`` are the segments below /api/v1, in plain text; what is None in ``query`` is left out.
-        Raises ApiError.
+        ``path`` are the segments below /api/v1, in plain text; what is None in ``query`` is left out; a ``file``
+        is sent in place of a body.  Raises ApiError.
         """
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         target = "/api/v1/" + "/".join(quote(segment, safe="") for segment in path)
@@ -88,9 +109,10 @@ class Client:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json, */*;q=0.5"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        status, kind, content = self._exchange(
-            method, target, headers, None if body is None else json.dumps(body).encode()
-        )
+        sent: bytes | File | None = file if body is None else json.dumps(body).encode()
+        if file:
+            headers |= {"Content-Type": file.kind, "Content-Length": str(len(file.content))}
+        status, kind, content = self._exchange(method, target, headers, sent)
         if status == 401:
             raise ApiError(f"the VTN at {self.url} does not know our token: is this the configuration it runs with?")
         try:
@@ -103,7 +125,7 @@ class Client:
         return said
 
     def _exchange(
-        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+        self, method: str, target: str, headers: dict[str, str], body: bytes | File | None
     ) -> tuple[int, str, bytes]:
         """Status, content type and content."""
         connection = self._connect(*self._address, timeout=TIMEOUT)

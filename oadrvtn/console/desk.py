@@ -1,19 +1,21 @@
 """The desk behind which the API's subjects stand: what is asked is read here, and answered or refused.
 
-A route is a function of a desk and a request; each subject has a module of them.  Errors are problem documents
-(RFC 9457).  A write is one transaction that also gathers what is answered, and may be rehearsed (``?dry_run=1``).
+A route is a function of a desk and a request; each subject has a module of them.  What its query and its body may
+say is told by its annotations.  Errors are problem documents (RFC 9457).  A write is one transaction that also gathers
+what is answered, and may be rehearsed (``?dry_run=1``).  Lists come in pages.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import attrs
 from klein import Klein
@@ -26,10 +28,12 @@ from werkzeug.routing import BaseConverter
 
 from ..model.errors import InvalidData, InvalidID, Mistake, NotAllowed, NotRegistered, OutOfSequence, VtnError
 from ..model.values import shown
+from ..storage import answers
 from ..storage.database import Txn
-from ..vtn.changes import Changes
+from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
-from .shapes import NO, Flag, Reader
+from . import files
+from .shapes import NO, Flag, Nothing, Reader, in_its_words, write_cursor
 
 T = TypeVar("T")
 
@@ -72,20 +76,76 @@ app.url_map.merge_slashes = False
 Served = Callable[..., Coroutine[Any, Any, bytes]]
 
 
+class Given(dict[str, Any], Generic[T]):
+    """What a body says, of a class, of the fields that it names."""
+
+
+@attrs.frozen
+class Many(Generic[T]):
+    """What a body says, of a class, many times: as a list in JSON; or as CSV, of whose rows it knows the lines.
+
+    An item that cannot be read is None; why, the ``mistakes`` say, which are to be told with all others.
+    """
+
+    items: Sequence[T | None]
+    mistakes: Sequence[Mistake]
+
+
+@attrs.frozen
+class Route:
+    """A way to ask: the function that serves it, the class of its query, and that of its body.
+
+    ``body`` is None where it has none; ``form`` is Given or Many, or None for one of the class itself.
+    """
+
+    method: str
+    path: str
+    serve: Served
+    query: type
+    body: type | None
+    form: type | None
+
+
+ROUTES: list[Route] = []
+"""All routes below /api/v1."""
+
+
 def route(method: str, path: str) -> Callable[[Served], Served]:
-    """Serve a method of a path below /api/v1 by a function of a desk, a request and the IDs in the path."""
+    """Serve a method of a path below /api/v1 by a function of a desk, a request and the IDs in the path.
+
+    It is given what is asked as its ``query`` and ``body``, where it has them, read as they are annotated.
+    """
 
     def register(serve: Served) -> Served:
+        hints = get_type_hints(serve)
+        body = hints.get("body")
+        form = get_origin(body)
+        told = Route(method, path, serve, hints.get("query", Nothing), get_args(body)[0] if form else body, form)
+        ROUTES.append(told)
+
         @app.route(V1 + path, methods=[method], endpoint=f"{method} {path}")
         async def served(desk: Desk, request: IRequest, **ids: str) -> bytes:
+            asked: dict[str, Any] = {"query": desk.query(request, told.query)}
+            lines: list[int] = []
+            raw = None
             try:
-                return await serve(desk, request, **ids)
+                if told.body:
+                    raw = raw_body(request) if form is not Many else raw_rows(request, told.body, lines)
+                    asked["body"] = _FORMS[form](desk.reader, told.body, raw)
+                return await serve(desk, request, **{name: asked[name] for name in asked if name in hints}, **ids)
             except VtnError as error:
-                return _refused(request, error, ids)
+                return _refused(request, in_its_words(told.body, raw, error), ids, lines)
 
         return serve
 
     return register
+
+
+_FORMS: dict[type | None, Callable[[Reader, Any, Any], Any]] = {
+    None: Reader.read,
+    Given: Reader.given,
+    Many: lambda reader, cls, raw: Many(*reader.many(cls, raw)),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -116,16 +176,6 @@ class Desk:
             errors = [_of_parameter(mistake) for mistake in error.mistakes]
             raise Problem(422, error.description, response_code=error.response_code, errors=errors) from None
 
-    def body(self, request: IRequest, cls: type[T]) -> T:
-        """What the body says."""
-        return self.reader.read(cls, raw_body(request))
-
-    def changes(self, request: IRequest, cls: type) -> dict[str, Any]:
-        """What the body says, of the fields that it names."""
-        raw = raw_body(request)
-        read: Any = self.reader.read(cls, raw)
-        return {name: getattr(read, name) for name in raw}
-
     def read(self, name: str, view: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """What a view of a transaction shows."""
         return self.vtn.database.read(name, view, *arguments)
@@ -135,14 +185,47 @@ class Desk:
         await self.vtn.flush()
         return await self.read(name, view, *arguments)
 
-    def write(self, wish: Rehearsal, rule: Callable[..., tuple[T, Changes]], *arguments: Any) -> Deferred[T]:
-        """What a rule replies, or would reply."""
-        name = rule.__name__.strip("_").replace("_", " ")
-        return (self.vtn.rehearse if wish.dry_run else self.vtn.write)(name, rule, *arguments)
+    def do(
+        self,
+        request: IRequest,
+        wish: Rehearsal,
+        rule: Callable[..., tuple[T, Changes]],
+        *arguments: Any,
+        show: Callable[[Txn, T, datetime], Any] = lambda txn, reply, now: reply,
+        status: int = 200,
+        tag: Callable[[Any], str] | None = None,
+        where: Callable[[Any], Collection[str]] | None = None,
+        present: Callable[[Txn], str] | None = None,
+    ) -> Deferred[bytes]:
+        """Run a rule, or only try it, and answer with what ``show`` makes of its reply in the same transaction.
 
-    def change(self, request: IRequest, rule: Callable[..., tuple[T, Changes]], *arguments: Any) -> Deferred[T]:
-        """``write``, as the query wishes."""
-        return self.write(self.query(request, Rehearsal), rule, *arguments)
+        Of what is made, ``tag`` tells the ETag and ``where`` where below /api/v1 it is; the status is 201 then.  Of
+        what is changed, ``present`` tells the ETag, which If-Match has to name.  Where the request has an
+        Idempotency-Key the answer is kept in the same transaction, and given again to who asks again.
+        """
+        match = _if_match(request)
+        key = None if wish.dry_run else _idempotency_key(request)
+
+        def whole(txn: Txn, *arguments: Any) -> tuple[Said, Changes]:
+            now = arguments[-1]
+            if key and (kept := answers.find(txn, key.text, now)):
+                return key.again(*kept), NOTHING
+            if present and match is not None and (tag_now := present(txn)) not in match:
+                raise Problem(412, f"it was changed since: its ETag is {tag_now} now")
+            reply, changes = rule(txn, *arguments)
+            data = show(txn, reply, now)
+            said = Said.of(data, status if where is None or wish.dry_run else 201)
+            if tag or (present and status != 204):
+                said = attrs.evolve(said, etag=tag(data) if tag else present and present(txn))
+            if where and not wish.dry_run:
+                said = attrs.evolve(said, location=_location(where(data)))
+            if key:
+                answers.keep(txn, key.text, key.asked, json.dumps(attrs.asdict(said)), now)
+            return said, changes
+
+        name = rule.__name__.strip("_").replace("_", " ")
+        done = (self.vtn.rehearse if wish.dry_run else self.vtn.write)(name, whole, *arguments)
+        return done.addCallback(Said.to, request)
 
     # --- what fails
 
@@ -166,31 +249,39 @@ class Desk:
         incident = secrets.token_hex(4)
         log.failure(
             "incident {incident}: {method} {path} could not be served", failure,
-            incident=incident, method=request.method.decode("latin-1"), path=shown(path_of(request).decode(), 200),
+            incident=incident, method=request.method.decode("latin-1"), path=shown(request.path.decode("latin-1"), 200),
         )  # fmt: skip
         return problem(request, 500, f"internal error, incident {incident}", incident=incident)
-
-
-def then(
-    rule: Callable[..., tuple[Any, Changes]], view: Callable[[Txn, Any, datetime], T]
-) -> Callable[..., tuple[T, Changes]]:
-    """The rule, with what the view makes of its reply in the same transaction."""
-
-    def both(txn: Txn, *arguments: Any) -> tuple[T, Changes]:
-        reply, changes = rule(txn, *arguments)
-        return view(txn, reply, arguments[-1]), changes
-
-    both.__name__ = rule.__name__
-    return both
 
 
 # --- what is asked ------------------------------------------------------------------------------------
 
 
-def raw_body(request: IRequest) -> Any:
-    """The JSON of the body; {} where it is empty."""
+def raw_rows(request: IRequest, cls: type, lines: list[int]) -> Any:
+    """The list of the body, of objects like a class; of CSV also in which ``lines`` they stand."""
+    kind = (request.getHeader(b"Content-Type") or b"").partition(b";")[0].strip().lower()
+    if kind != b"text/csv":
+        return raw_body(request, b"[]")
+    fields, kinds = attrs.fields(cls), get_type_hints(cls)
     try:
-        return json.loads(request.content.read().strip() or b"{}", parse_constant=_no_number)
+        found = files.read_csv(
+            request.content.read().decode("utf-8-sig"),
+            columns=[field.name for field in fields],
+            lists=[field.name for field in fields if get_origin(kinds[field.name]) is tuple],
+            mandatory=[field.name for field in fields if field.default is attrs.NOTHING],
+        )
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the file is not UTF-8, at byte {error.start}") from None
+    except ValueError as error:
+        raise Problem(400, f"the file is no CSV: {error}") from None
+    lines += found.lines
+    return found.rows
+
+
+def raw_body(request: IRequest, nothing: bytes = b"{}") -> Any:
+    """The JSON of the body; ``nothing`` where it is empty."""
+    try:
+        return json.loads(request.content.read().strip() or nothing, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"the body is not JSON: {error}") from None
 
@@ -204,28 +295,122 @@ def path_of(request: IRequest) -> bytes:
     return b"/".join(request.postpath)
 
 
+# --- lists --------------------------------------------------------------------------------------------
+
+Key = tuple[Any, ...]
+"""By what a list is sorted: the next page begins behind the last key of this one."""
+Page = tuple[Sequence[Any], Key | None]
+"""What a page shows, and its last key where there is another."""
+
+
+def cut(
+    found: Sequence[T], limit: int, key: Callable[[T], Key], backwards: bool = False
+) -> tuple[Sequence[T], Key | None]:
+    """The page of what was found, which is one more than ``limit`` where there is another; its last key, then.
+
+    A page that leads ``backwards`` has the newest last, and its next one is older.
+    """
+    if len(found) <= limit:
+        return found, None
+    return (found[-limit:], key(found[-limit])) if backwards else (found[:limit], key(found[limit - 1]))
+
+
+def listed(request: IRequest, name: str, page: Page, **more: Any) -> bytes:
+    """A page of a list, and how to ask for the next one."""
+    rows, last = page
+    return answer(request, {**more, name: rows, "next": leads_on(request, last)})
+
+
+def leads_on(request: IRequest, last: Key | None) -> str | None:
+    """The cursor behind a key, in the answer's Link (RFC 8288), too; None where nothing follows."""
+    if last is None:
+        return None
+    cursor = write_cursor(last)
+    asked = urlsplit(request.uri.decode("ascii", "replace"))
+    query = [(name, value) for name, value in parse_qsl(asked.query, keep_blank_values=True) if name != "cursor"]
+    target = f"{asked.path}?{urlencode([*query, ('cursor', cursor)])}"
+    request.setHeader(b"Link", f'<{target}>; rel="next"'.encode())
+    return cursor
+
+
 # --- answers ------------------------------------------------------------------------------------------
 
 
-def answer(request: IRequest, data: Any, status: int = 200) -> bytes:
+def answer(request: IRequest, data: Any, status: int = 200, etag: str | None = None) -> bytes:
     """JSON, of data or as it was written."""
     request.setResponseCode(status)
+    if etag:
+        request.setHeader(b"ETag", etag.encode())
     request.setHeader(b"Content-Type", b"application/json")
     return (data if isinstance(data, str) else json.dumps(data, allow_nan=False)).encode() + b"\n"
 
 
-def gone(request: IRequest) -> bytes:
-    """Nothing is left to say."""
-    request.setResponseCode(204)
-    return b""
+@attrs.frozen
+class Said:
+    """An answer to keep: JSON, or nothing where the status is 204; its ETag, and where that is which was made."""
+
+    status: int
+    text: str
+    etag: str | None = None
+    location: str | None = None
+
+    @classmethod
+    def of(cls, data: Any, status: int) -> Said:
+        """The answer that tells data."""
+        return cls(status, "" if status == 204 else json.dumps(data, allow_nan=False))
+
+    def to(self, request: IRequest) -> bytes:
+        """Its bytes, and its head to the request."""
+        if self.location:
+            request.setHeader(b"Location", self.location.encode())
+        if self.text:
+            return answer(request, self.text, self.status, self.etag)
+        request.setResponseCode(self.status)
+        return b""
 
 
-def created(request: IRequest, wish: Rehearsal, data: Any, *path: str) -> bytes:
-    """JSON of what was made, with where below /api/v1 it is; a rehearsal made nothing."""
-    if wish.dry_run:
-        return answer(request, data)
-    request.setHeader(b"Location", "/".join([V1, *(quote(segment, safe="") for segment in path)]).encode())
-    return answer(request, data, 201)
+@attrs.frozen
+class _Key:
+    """An Idempotency-Key, and a digest of what was asked under it."""
+
+    text: str
+    asked: bytes
+
+    def again(self, asked: bytes, answer: str) -> Said:
+        """The answer that was given under this key.  Raises Problem where something else was asked."""
+        if asked != self.asked:
+            raise Problem(422, "Idempotency-Key: came before with another request: a key is for one request")
+        return Said(**json.loads(answer))
+
+
+def _idempotency_key(request: IRequest) -> _Key | None:
+    text = request.getHeader(b"Idempotency-Key")
+    if text is None or request.method != b"POST":
+        return None
+    if not re.fullmatch(rb"[!-~]{1,255}", text):
+        raise Problem(400, "Idempotency-Key: is not 1 to 255 letters, digits and signs without spaces")
+    request.content.seek(0)
+    asked = hashlib.sha256(request.uri + b"\n" + request.content.read())
+    return _Key(text.decode(), asked.digest())
+
+
+def _if_match(request: IRequest) -> list[str] | None:
+    """The ETags one of which has to be that of what is there; None where any may."""
+    text = (request.getHeader(b"If-Match") or b"*").decode("latin-1").strip()
+    if text == "*":
+        return None
+    if not re.fullmatch(r'(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*', text):
+        raise Problem(400, f'If-Match: {shown(text)} is no ETag, such as "0"')
+    return re.findall(r'(?:^|[\s,])("[^"]*")', text)
+
+
+def etag(data: Any) -> str:
+    """The ETag of what operators can change of something: of JSON as they are shown it."""
+    return f'"{hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]}"'
+
+
+def _location(path: Collection[str]) -> str:
+    return "/".join([V1, *(quote(segment, safe="") for segment in path)])
 
 
 def problem(request: IRequest, status: int, detail: str, **more: Any) -> bytes:
@@ -236,16 +421,28 @@ def problem(request: IRequest, status: int, detail: str, **more: Any) -> bytes:
     return content
 
 
-def _refused(request: IRequest, error: VtnError, ids: Collection[str]) -> bytes:
-    """What a rule says no to: at a place of the body, or a parameter, such as one of the IDs in the path."""
+def _refused(request: IRequest, error: VtnError, ids: Collection[str], lines: Sequence[int] = ()) -> bytes:
+    """What a rule says no to: at a place of the body, or a parameter, such as one of the IDs in the path.
+
+    Of a file with ``lines``, the places are told by them.
+    """
     status = next((status for cls, status in _STATUS.items() if isinstance(error, cls)), 422)
     speaks = request.method not in (b"GET", b"HEAD", b"DELETE")
+    read = isinstance(error, InvalidData)  # an ID of the path is never that: it is unknown, or not free
     errors = [
-        _in_body(mistake) if speaks and mistake.place not in ids else _of_parameter(mistake)
+        _in_body(mistake, lines) if speaks and (read or mistake.place not in ids) else _of_parameter(mistake)
         for mistake in error.mistakes
     ]
+    said = error.description
+    if len(errors) > _FEW or lines:
+        told = [f"line {each['line']}: {each['detail']}" if "line" in each else each["detail"] for each in errors]
+        said = f"{len(errors)} mistakes: {'; '.join(told[:_FEW])}{' ...' if len(errors) > _FEW else ''}"
     more = {"errors": errors} if errors else {}
-    return problem(request, status, error.description, response_code=error.response_code, **more)
+    return problem(request, status, said, response_code=error.response_code, **more)
+
+
+_FEW = 20
+"""So many mistakes are told in one text."""
 
 
 def _told(mistake: Mistake) -> dict[str, Any]:
@@ -256,7 +453,10 @@ def _of_parameter(mistake: Mistake) -> dict[str, Any]:
     return {"parameter": mistake.place, **_told(mistake)}
 
 
-def _in_body(mistake: Mistake) -> dict[str, Any]:
-    """With its place as a JSON pointer (RFC 6901)."""
+def _in_body(mistake: Mistake, lines: Sequence[int]) -> dict[str, Any]:
+    """With its place as a JSON pointer (RFC 6901); of a file by the line and, within what stands there, the pointer."""
     parts = re.findall(r"[^.\[\]]+", mistake.place)
-    return {"pointer": "".join(f"/{part}" for part in parts), **_told(mistake)}
+    where: dict[str, Any] = {}
+    if lines and parts:
+        where["line"] = lines[int(parts.pop(0))]
+    return {**where, "pointer": "".join(f"/{part}" for part in parts), **_told(mistake)}

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import attrs
 from twisted.web.iweb import IRequest
 
-from ..model.errors import InvalidID, OutOfSequence, VtnError
-from ..model.values import shown
+from ..model.errors import InvalidID
 from ..storage import events as stored
 from ..storage.database import Txn
-from ..storage.events import Event
+from ..storage.events import Event, Tally
+from ..storage.tables import microseconds
 from ..vtn import events, opts
 from ..vtn.changes import Changes
 from ..vtn.display import status_at
 from ..vtn.specs import EventSpec, spec_of
-from .desk import Desk, Problem, Rehearsal, answer, created, raw_body, route, then
-from .shapes import A_THOUSAND, NO, Flag, Limit, Nothing, in_its_words, show
+from .desk import Desk, Given, Page, Rehearsal, answer, cut, listed, route
+from .shapes import A_HUNDRED, NO, ByTime, EventChanges, Flag, PageSize, show
 
 # --- what is asked ------------------------------------------------------------------------------------
 
@@ -43,38 +43,46 @@ class EventWish(Rehearsal):
 
 @attrs.frozen(kw_only=True)
 class EventsQuery:
-    """Which events: those that are still sent, or ``all``; the last ``limit`` of them by their start."""
+    """Which events: those that are still sent, or ``all``; the last ``limit`` of them before a ``cursor``.
+
+    Those in a ``status``, of a market context, that concern a VEN or one of a group, that overlap [since, until).
+    """
 
     all: Flag = NO
-    limit: Limit = A_THOUSAND
-
-
-def _if_match(request: IRequest) -> int | None:
-    """The modification number that If-Match asks for; the ETag of an event is its modification number."""
-    text = (request.getHeader(b"If-Match") or b"*").decode("latin-1").strip()
-    if text == "*":
-        return None
-    if not (found := re.fullmatch('"([0-9]{1,10})"', text)):
-        raise Problem(400, f'If-Match: {shown(text)} is not a modification number in quotes, such as "0"')
-    return int(found[1])
+    status: Literal["far", "near", "active", "completed", "cancelled"] | None = None
+    market_context: str | None = None
+    ven_id: str | None = None
+    group_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: PageSize = A_HUNDRED
+    cursor: ByTime | None = None
 
 
 # --- what is shown ------------------------------------------------------------------------------------
 
 
-def _row(txn: Txn, event: Event, now: datetime) -> dict[str, Any]:
-    """An event: what the operator said, what the VTN made of it, and how many VENs stand where.
+def _rows(txn: Txn, events: Sequence[Event], now: datetime) -> list[dict[str, Any]]:
+    """Events: what the operator said, what the VTN made of it, and how many VENs stand where.
 
-    ``answers`` counts the VENs by what they opted, else by how far the event came with them.
+    ``answers`` counts the VENs by what they opted, else by how far the event came with them; ``counts`` how many
+    it concerns, was offered to, have answered (in, out), have not though they are to, or should have.
     """
-    status, _ = status_at(event, now)
+    tallies: dict[str, list[Tally]] = defaultdict(list)
+    for tally in stored.tallies(txn, [event.event_id for event in events]):
+        tallies[tally.event_id].append(tally)
+    return [_event(event, tallies[event.event_id], now) for event in events]
+
+
+def _event(event: Event, tallies: Collection[Tally], now: datetime) -> dict[str, Any]:
     answers: Counter[str] = Counter()
-    for state, opt_type, count in stored.tally(txn, event.event_id):
-        answers[state if state == "refused" else opt_type or state] += count
+    for tally in tallies:
+        answers[tally.state if tally.state == "refused" else tally.opt_type or tally.state] += tally.count
+    counts = {name: sum(getattr(tally, name) for tally in tallies) for name in _COUNTS}
     return {
         **show(spec_of(event)),
         "modification_number": event.modification_number,
-        "status": status,
+        "status": status_at(event, now)[0],
         "source": event.source,
         "created_at": show(event.created_at),
         "modified_at": show(event.modified_at),
@@ -82,18 +90,40 @@ def _row(txn: Txn, event: Event, now: datetime) -> dict[str, Any]:
         "gone_at": show(event.gone_at),
         "deleted_at": show(event.deleted_at),
         "answers": dict(answers),
+        "counts": {"vens": counts.pop("count"), **counts, "in": answers["optIn"], "out": answers["optOut"]},
     }
 
 
-def _list(txn: Txn, query: EventsQuery, now: datetime) -> list[dict[str, Any]]:
-    return [_row(txn, event, now) for event in stored.listed(txn, now, query.all)[-query.limit :]]
+_COUNTS = ("count", "offered", "answered", "unanswered", "overdue")
+
+
+def _row(txn: Txn, event: Event, now: datetime) -> dict[str, Any]:
+    return _rows(txn, [event], now)[0]
+
+
+def _list(txn: Txn, query: EventsQuery, now: datetime) -> Page:
+    asked = {"status": query.status, "market_context": query.market_context, "ven_id": query.ven_id}
+    found = stored.found(
+        txn, now, query.cursor, all_of_them=query.all, group_id=query.group_id, since=query.since, until=query.until,
+        **asked,
+    )  # fmt: skip
+    fit = (event for event in found if query.status in (None, status_at(event, now)[0]))
+    events = list(islice(fit, query.limit + 1))[::-1]
+    page, last = cut(events, query.limit, lambda event: (microseconds(event.dtstart), event.event_id), backwards=True)
+    return _rows(txn, page, now), last
+
+
+def _known(txn: Txn, event_id: str) -> Event:
+    """Raises InvalidID."""
+    found = stored.get(txn, event_id)
+    if found is None:
+        raise InvalidID(f"event_id: {event_id!r} is not known")
+    return found
 
 
 def _whole(txn: Txn, event_id: str, now: datetime) -> dict[str, Any]:
     """All about an event: the ledger of all its versions, the VENs' answers, and what they said by oadrCreateOpt."""
-    found = stored.get(txn, event_id)
-    if found is None:
-        raise InvalidID(f"event_id: {event_id!r} is not known")
+    found = _known(txn, event_id)
     return {
         **_row(txn, found, now),
         "ledger": [show(line) for line in stored.lines_of_event(txn, event_id)],
@@ -111,32 +141,31 @@ def _seen(wish: EventWish) -> Callable[[Txn, Event, datetime], dict[str, Any]]:
     return tried if wish.dry_run else _row
 
 
-def _etag(row: dict[str, Any]) -> bytes:
-    return f'"{row["modification_number"]}"'.encode()
+def _etag(row: dict[str, Any]) -> str:
+    return _number(row["modification_number"])
+
+
+def _number(modification_number: int) -> str:
+    """The ETag of an event is its modification number."""
+    return f'"{modification_number}"'
 
 
 # --- routes -------------------------------------------------------------------------------------------
 
 
 @route("GET", "/events")
-async def list_events(desk: Desk, request: IRequest) -> bytes:
+async def list_events(desk: Desk, request: IRequest, query: EventsQuery) -> bytes:
     """The events that are still sent, or with ?all=1 all."""
-    query = desk.query(request, EventsQuery)
-    return answer(request, {"events": await desk.fresh("list events", _list, query, desk.vtn.now())})
+    return listed(request, "events", await desk.fresh("list events", _list, query, desk.vtn.now()))
 
 
 @route("POST", "/events")
-async def create_event(desk: Desk, request: IRequest) -> bytes:
+async def create_event(desk: Desk, request: IRequest, query: EventWish, body: EventSpec) -> bytes:
     """A new event; what only convention forbids is accepted with ?force=1."""
-    raw = raw_body(request)
-    spec = desk.reader.event(raw)
-    wish = desk.query(request, EventWish)
-    try:
-        row = await desk.write(wish, then(_create, _seen(wish)), spec, wish.force)
-    except VtnError as error:
-        raise in_its_words(raw, error) from None
-    request.setHeader(b"ETag", _etag(row))
-    return created(request, wish, row, "events", row["event_id"])
+    return await desk.do(
+        request, query, _create, body, query.force,
+        show=_seen(query), tag=_etag, where=lambda row: ("events", row["event_id"]),
+    )  # fmt: skip
 
 
 def _create(txn: Txn, spec: EventSpec, force: bool, now: datetime) -> tuple[Event, Changes]:
@@ -146,21 +175,22 @@ def _create(txn: Txn, spec: EventSpec, force: bool, now: datetime) -> tuple[Even
 @route("GET", "/events/<id:event_id>")
 async def show_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
     """All about an event, with every VEN's answer."""
-    desk.query(request, Nothing)
     row = await desk.fresh("show event", _whole, event_id, desk.vtn.now())
-    request.setHeader(b"ETag", _etag(row))
-    return answer(request, row)
+    return answer(request, row, etag=_etag(row))
 
 
 @route("PATCH", "/events/<id:event_id>")
-async def modify_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
+async def modify_event(
+    desk: Desk,
+    request: IRequest,
+    query: EventWish,
+    body: Given[EventChanges],  # type: ignore[valid-type]
+    event_id: str,
+) -> bytes:
     """Other values for some fields of an event."""
-    raw = raw_body(request)
-    changes, number = desk.reader.event_changes(raw)
-    try:
-        return await _locked(desk, request, _modify, number, event_id, changes)
-    except VtnError as error:
-        raise in_its_words(raw, error) from None
+    changes = dict(body)
+    number = changes.pop("modification_number", None)
+    return await _locked(desk, request, query, _modify, number, event_id, changes)
 
 
 def _modify(
@@ -170,10 +200,9 @@ def _modify(
 
 
 @route("POST", "/events/<id:event_id>/cancel")
-async def cancel_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
+async def cancel_event(desk: Desk, request: IRequest, query: EventWish, body: Cancellation, event_id: str) -> bytes:
     """The end of an event for everybody: it is shown as cancelled."""
-    wish = desk.body(request, Cancellation)
-    return await _locked(desk, request, _cancel, wish.modification_number, event_id, wish.reason)
+    return await _locked(desk, request, query, _cancel, body.modification_number, event_id, body.reason)
 
 
 def _cancel(
@@ -183,9 +212,9 @@ def _cancel(
 
 
 @route("DELETE", "/events/<id:event_id>")
-async def delete_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
+async def delete_event(desk: Desk, request: IRequest, query: EventWish, event_id: str) -> bytes:
     """The end of an event for everybody: it is not shown any more, which VENs take for its cancellation."""
-    return await _locked(desk, request, _delete, None, event_id)
+    return await _locked(desk, request, query, _delete, None, event_id)
 
 
 def _delete(txn: Txn, event_id: str, number: int | None, force: bool, now: datetime) -> tuple[Event, Changes]:
@@ -193,18 +222,11 @@ def _delete(txn: Txn, event_id: str, number: int | None, force: bool, now: datet
 
 
 async def _locked(
-    desk: Desk, request: IRequest, rule: Callable[..., Any], number: int | None, *arguments: Any
+    desk: Desk, request: IRequest, wish: EventWish, rule: Callable[..., Any], number: int | None, *arguments: Any
 ) -> bytes:
     """Write, if the event is still at the modification number that the body or If-Match tells."""
-    match = _if_match(request)
-    wish = desk.query(request, EventWish)
-    try:
-        row = await desk.write(
-            wish, then(rule, _seen(wish)), *arguments, number if match is None else match, wish.force
-        )
-    except OutOfSequence as error:
-        if match is None:
-            raise
-        raise Problem(412, error.description) from None
-    request.setHeader(b"ETag", _etag(row))
-    return answer(request, row)
+    event_id = arguments[0]
+    return await desk.do(
+        request, wish, rule, *arguments, number, wish.force,
+        show=_seen(wish), present=lambda txn: _number(_known(txn, event_id).modification_number),
+    )  # fmt: skip

@@ -6,7 +6,7 @@ which, also where it is withheld because it would overlap another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,23 @@ from ..model.config import Config
 from ..model.errors import InvalidID
 from ..model.values import shown
 from ..storage import audience as stored
+from ..storage import vens
 from ..storage.audience import GROUP, Group
 from ..storage.database import Txn
 from ..vtn import audience, wishes
 from ..vtn.changes import Changes
-from .desk import Desk, Rehearsal, answer, created, gone, route, then
-from .shapes import Name, Nothing, show
+from ..vtn.registration import current
+from .desk import Desk, Given, Page, Rehearsal, answer, cut, etag, listed, route
+from .shapes import A_HUNDRED, ByName, Name, PageSize, show
+
+
+@attrs.frozen(kw_only=True)
+class GroupsQuery:
+    """Groups by their names; those with ``q`` in ID or name."""
+
+    q: str | None = None
+    limit: PageSize = A_HUNDRED
+    cursor: ByName | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -59,9 +70,11 @@ Traits = attrs.make_class(
 # --- what is shown ------------------------------------------------------------------------------------
 
 
-def _list(txn: Txn) -> list[dict[str, Any]]:
+def _list(txn: Txn, query: GroupsQuery) -> Page:
+    found = stored.found_groups(txn, query.cursor, query.limit, query.q)
+    rows, last = cut(found, query.limit, lambda group: (group.name,))
     sizes = stored.sizes(txn)
-    return [{**show(group), "vens": sizes.get(group.group_id, 0)} for group in stored.groups(txn)]
+    return [{**show(group), "vens": sizes.get(group.group_id, 0)} for group in rows], last
 
 
 def _whole(txn: Txn, group_id: str) -> dict[str, Any]:
@@ -70,6 +83,10 @@ def _whole(txn: Txn, group_id: str) -> dict[str, Any]:
     if group is None:
         raise InvalidID(f"group_id: {shown(group_id)} is not known")
     return {**show(group), "ven_ids": stored.members(txn, group_id)}
+
+
+def _present(group_id: str) -> Callable[[Txn], str]:
+    return lambda txn: etag(_whole(txn, group_id))
 
 
 def _view(txn: Txn, group: Group, now: datetime) -> dict[str, Any]:
@@ -84,23 +101,34 @@ def traits(txn: Txn, ven_id: str) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+_SET = ("name", "source", "wanted_poll_frequency", "leniency", "signatures")
+
+
+def revision(txn: Txn, ven_id: str) -> str:
+    """The ETag of a VEN: of what operators set, not of what it says and does.  Raises InvalidID."""
+    ven = current(txn, ven_id)
+    said = [[trait.kind, trait.value] for trait in stored.traits_of(txn, ven_id) if trait.source == "operator"]
+    known = [each[-10:].hex() for each in vens.fingerprints(txn, ven_id)]
+    signing = ven.signing_fingerprint and ven.signing_fingerprint.hex()
+    return etag([*(getattr(ven, name) for name in _SET), show(ven.created_at), known, signing, said])
+
+
 # --- routes -------------------------------------------------------------------------------------------
 
 
 @route("GET", "/groups")
-async def list_groups(desk: Desk, request: IRequest) -> bytes:
+async def list_groups(desk: Desk, request: IRequest, query: GroupsQuery) -> bytes:
     """All groups, with how many VENs each has."""
-    desk.query(request, Nothing)
-    return answer(request, {"groups": await desk.read("list groups", _list)})
+    return listed(request, "groups", await desk.read("list groups", _list, query))
 
 
 @route("POST", "/groups")
-async def create_group(desk: Desk, request: IRequest) -> bytes:
+async def create_group(desk: Desk, request: IRequest, query: Rehearsal, body: NewGroup) -> bytes:
     """A new group."""
-    new = desk.body(request, NewGroup)
-    wish = desk.query(request, Rehearsal)
-    row = await desk.write(wish, then(_create_group, _view), desk.vtn.config, new)
-    return created(request, wish, row, "groups", row["group_id"])
+    return await desk.do(
+        request, query, _create_group, desk.vtn.config, body,
+        show=_view, tag=etag, where=lambda row: ("groups", row["group_id"]),
+    )  # fmt: skip
 
 
 def _create_group(txn: Txn, config: Config, new: NewGroup, now: datetime) -> tuple[Group, Changes]:
@@ -116,22 +144,24 @@ def _with_wishes(txn: Txn, config: Config, ven_ids: Collection[str], changes: Ch
 @route("GET", "/groups/<id:group_id>")
 async def show_group(desk: Desk, request: IRequest, group_id: str) -> bytes:
     """A group with its members."""
-    desk.query(request, Nothing)
-    return answer(request, await desk.read("show group", _whole, group_id))
+    row = await desk.read("show group", _whole, group_id)
+    return answer(request, row, etag=etag(row))
 
 
 @route("PATCH", "/groups/<id:group_id>")
-async def rename_group(desk: Desk, request: IRequest, group_id: str) -> bytes:
+async def rename_group(desk: Desk, request: IRequest, query: Rehearsal, body: OtherName, group_id: str) -> bytes:
     """Another name for a group."""
-    wish = desk.body(request, OtherName)
-    return answer(request, await desk.change(request, then(audience.rename_group, _view), group_id, wish.name))
+    return await desk.do(
+        request, query, audience.rename_group, group_id, body.name, show=_view, present=_present(group_id)
+    )
 
 
 @route("DELETE", "/groups/<id:group_id>")
-async def delete_group(desk: Desk, request: IRequest, group_id: str) -> bytes:
+async def delete_group(desk: Desk, request: IRequest, query: Rehearsal, group_id: str) -> bytes:
     """Forget a group that no running event has as a target."""
-    await desk.change(request, _delete_group, desk.vtn.config, group_id)
-    return gone(request)
+    return await desk.do(
+        request, query, _delete_group, desk.vtn.config, group_id, status=204, present=_present(group_id)
+    )
 
 
 def _delete_group(txn: Txn, config: Config, group_id: str, now: datetime) -> tuple[None, Changes]:
@@ -141,11 +171,11 @@ def _delete_group(txn: Txn, config: Config, group_id: str, now: datetime) -> tup
 
 
 @route("POST", "/groups/<id:group_id>/members")
-async def change_members(desk: Desk, request: IRequest, group_id: str) -> bytes:
+async def change_members(desk: Desk, request: IRequest, query: Rehearsal, body: Members, group_id: str) -> bytes:
     """Who comes into a group, and who leaves it."""
-    members = desk.body(request, Members)
-    found = await desk.change(request, _change_members, desk.vtn.config, group_id, members.add, members.remove)
-    return answer(request, found)
+    return await desk.do(
+        request, query, _change_members, desk.vtn.config, group_id, body.add, body.remove, present=_present(group_id)
+    )
 
 
 def _change_members(
@@ -157,10 +187,17 @@ def _change_members(
 
 
 @route("PATCH", "/vens/<id:ven_id>/traits")
-async def change_traits(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def change_traits(
+    desk: Desk,
+    request: IRequest,
+    query: Rehearsal,
+    body: Given[Traits],  # type: ignore[valid-type]
+    ven_id: str,
+) -> bytes:
     """By what a VEN may be targeted: the kinds that are given are replaced."""
-    wish = desk.changes(request, Traits)
-    return answer(request, await desk.change(request, _change_traits, desk.vtn.config, ven_id, wish))
+    return await desk.do(
+        request, query, _change_traits, desk.vtn.config, ven_id, body, present=lambda txn: revision(txn, ven_id)
+    )
 
 
 def _change_traits(

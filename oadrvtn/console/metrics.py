@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: gauges of what there is, counters of what happened since the start."""
+"""What Prometheus scrapes: gauges of what there is, counters and times of what happened since the start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from ..storage.times import Times
 
 _GAUGES = {
     "vens": "VENs that are known",
@@ -24,6 +32,14 @@ _GAUGES = {
     "start_time_seconds": "When this VTN started, in seconds since 1970",
 }
 
+_QUEUES = ("outbox", "events", "writes", "reads")
+"""What waits: to be told to VENs, for their answers to events, for the database's writer, for its readers."""
+
+_TIMES = {
+    "commit_seconds": "How long the database took to make a transaction last",
+    "loop_lag_seconds": "How late the reactor came to what it was to do, looked at once in a second",
+}
+
 _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("Messages that were answered", ("message", "response_code")),
     "tls_refused": ("TLS handshakes that were refused", ("reason",)),
@@ -37,14 +53,22 @@ class Metrics:
     def __init__(self, **info: str) -> None:
         self._info = info
         self._gauges: Mapping[str, float] = {}
+        self._queues: Mapping[str, int] = {}
+        self._times: Mapping[str, Times] = {}
         self._counters: Mapping[str, Mapping[Any, int]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def text(self, gauges: Mapping[str, float], **counters: Mapping[Any, int]) -> bytes:
-        """The exposition: values of the gauges by name, and of each counter by its label or tuple of labels."""
-        self._gauges, self._counters = gauges, counters
+    def text(
+        self,
+        gauges: Mapping[str, float],
+        queues: Mapping[str, int],
+        times: Mapping[str, Times],
+        **counters: Mapping[Any, int],
+    ) -> bytes:
+        """The exposition: gauges, queues and times by name, and each counter by its label or tuple of labels."""
+        self._gauges, self._queues, self._times, self._counters = gauges, queues, times, counters
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -52,6 +76,13 @@ class Metrics:
         yield InfoMetricFamily("oadrvtn", "Which VTN this is", self._info)
         for name, meaning in _GAUGES.items():
             yield GaugeMetricFamily(f"oadrvtn_{name}", meaning, value=self._gauges[name])
+        waiting = GaugeMetricFamily("oadrvtn_queue_length", "What waits", labels=("queue",))
+        for name in _QUEUES:
+            waiting.add_metric((name,), self._queues[name])
+        yield waiting
+        for name, meaning in _TIMES.items():
+            times = self._times[name]
+            yield HistogramMetricFamily(f"oadrvtn_{name}", meaning, buckets=times.buckets, sum_value=times.total)
         for name, (meaning, labels) in _COUNTERS.items():
             family = CounterMetricFamily(f"oadrvtn_{name}", meaning, labels=labels)
             for key, count in self._counters[name].items():

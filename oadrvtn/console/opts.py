@@ -37,17 +37,15 @@ def _timeline(txn: Txn, ven_id: str, since: datetime, until: datetime) -> dict[s
 
 
 @route("GET", "/vens/<id:ven_id>/opts")
-async def timeline(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def timeline(desk: Desk, request: IRequest, query: Window, ven_id: str) -> bytes:
     """A VEN's schedules within a time."""
-    query = desk.query(request, Window)
     since = query.since or desk.vtn.now()
     return answer(request, await desk.read("timeline", _timeline, ven_id, since, query.until))
 
 
 @route("GET", "/availability")
-async def availability(desk: Desk, request: IRequest) -> bytes:
+async def availability(desk: Desk, request: IRequest, query: AvailabilityQuery) -> bytes:
     """How many VENs are available within a time."""
-    query = desk.query(request, AvailabilityQuery)
     since = query.since or desk.vtn.now()
     counts = await desk.read(
         "availability", opts.availability, since, query.until, query.market_context, query.group_id

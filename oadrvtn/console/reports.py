@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from twisted.web.iweb import IRequest
 
-from ..model.config import WantedReport
+from ..model.config import Config, WantedReport
 from ..model.report import OadrReportRequest
 from ..storage import provided, reports
 from ..storage.database import Txn
 from ..storage.reports import ReportRequest
+from ..storage.tables import microseconds
 from ..vtn import requests, wishes
 from ..vtn.registration import current
 from ..vtn.requests import RequestSpec
 from ..vtn.wishes import Wish
 from ..wire.codec import from_xml
-from .desk import Desk, Rehearsal, answer, created, gone, route, then
-from .shapes import A_THOUSAND, NO_TIME, Limit, Nothing, Seconds, show, without_document
+from .desk import Desk, Page, Rehearsal, answer, cut, listed, route
+from .shapes import A_HUNDRED, NO_TIME, ByName, ByTime, PageSize, Seconds, show, without_document
 
 # --- what is asked ------------------------------------------------------------------------------------
 
@@ -45,9 +46,20 @@ class NewRequests:
 
 @attrs.frozen(kw_only=True)
 class RequestsQuery:
-    """The newest ``limit`` requests."""
+    """Requests, the newest ``limit`` of them before a ``cursor``; those in a ``state``."""
 
-    limit: Limit = A_THOUSAND
+    state: str | None = None
+    limit: PageSize = A_HUNDRED
+    cursor: ByTime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WishesQuery:
+    """Wishes by who made them and their IDs; those of a ``source``."""
+
+    source: Literal["config", "operator"] | None = None
+    limit: PageSize = A_HUNDRED
+    cursor: ByName | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -71,13 +83,28 @@ def request_row(request: ReportRequest) -> dict[str, Any]:
     return {**without_document(request), "r_ids": [payload.r_id for payload in specifier.specifier_payloads]}
 
 
-def _requests(txn: Txn, ven_id: str, query: RequestsQuery) -> list[dict[str, Any]]:
+def _requests(txn: Txn, ven_id: str, query: RequestsQuery) -> Page:
     current(txn, ven_id)
-    return [request_row(request) for request in reports.requests_of(txn, ven_id)[-query.limit :]]
+    found = reports.found_requests(txn, ven_id, query.cursor, query.limit, query.state)[::-1]
+    rows, last = cut(found, query.limit, _key, backwards=True)
+    return [request_row(request) for request in rows], last
 
 
-def _rows(txn: Txn, found: list[ReportRequest], now: datetime) -> list[dict[str, Any]]:
-    return [request_row(request) for request in found]
+def _key(request: ReportRequest) -> tuple[int, str]:
+    return microseconds(request.created_at), request.report_request_id
+
+
+def _wishes(txn: Txn, config: Config, query: WishesQuery) -> Page:
+    found = {f"{wish.source} {wish.wish_id}": wish for wish in wishes.wishes(txn, config)}
+    begun = [
+        key for key in sorted(found) if (key,) > (query.cursor or ()) and query.source in (None, found[key].source)
+    ]
+    rows, last = cut(begun, query.limit, lambda key: (key,))
+    return [_wish(found[key]) for key in rows], last
+
+
+def _rows(txn: Txn, found: list[ReportRequest], now: datetime) -> dict[str, Any]:
+    return {"report_requests": [request_row(request) for request in found]}
 
 
 def _provided(txn: Txn, ven_id: str) -> list[dict[str, Any]]:
@@ -89,57 +116,53 @@ def _provided(txn: Txn, ven_id: str) -> list[dict[str, Any]]:
 
 
 @route("GET", "/wishes")
-async def list_wishes(desk: Desk, request: IRequest) -> bytes:
+async def list_wishes(desk: Desk, request: IRequest, query: WishesQuery) -> bytes:
     """The readings that are wanted of every VEN that offers them."""
-    desk.query(request, Nothing)
-    found = await desk.read("list wishes", wishes.wishes, desk.vtn.config)
-    return answer(request, {"wishes": [_wish(wish) for wish in found]})
+    return listed(request, "wishes", await desk.read("list wishes", _wishes, desk.vtn.config, query))
 
 
 @route("POST", "/wishes")
-async def add_wish(desk: Desk, request: IRequest) -> bytes:
+async def add_wish(desk: Desk, request: IRequest, query: Rehearsal, body: WantedReport) -> bytes:
     """Want readings of every VEN that offers them, now and when it registers again."""
-    wanted = desk.body(request, WantedReport)
-    query = desk.query(request, Rehearsal)
-    wish = await desk.write(query, wishes.add_wish, desk.vtn.config, wanted)
-    return created(request, query, _wish(wish), "wishes", wish.wish_id)
+    return await desk.do(
+        request, query, wishes.add_wish, desk.vtn.config, body,
+        show=lambda txn, wish, now: _wish(wish), where=lambda row: ("wishes", row["wish_id"]),
+    )  # fmt: skip
 
 
 @route("DELETE", "/wishes/<id:wish_id>")
-async def remove_wish(desk: Desk, request: IRequest, wish_id: str) -> bytes:
+async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: str) -> bytes:
     """Want them no more: the VENs are told to stop."""
-    await desk.change(request, wishes.remove_wish, desk.vtn.config, wish_id)
-    return gone(request)
+    tag = f'"{wish_id}"'  # it says what the wish says
+    return await desk.do(
+        request, query, wishes.remove_wish, desk.vtn.config, wish_id, status=204, present=lambda txn: tag
+    )
 
 
 @route("GET", "/vens/<id:ven_id>/requests")
-async def list_requests(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def list_requests(desk: Desk, request: IRequest, query: RequestsQuery, ven_id: str) -> bytes:
     """The reports that a VEN was asked for, the newest last."""
-    query = desk.query(request, RequestsQuery)
-    return answer(request, {"report_requests": await desk.read("list requests", _requests, ven_id, query)})
+    return listed(request, "report_requests", await desk.read("list requests", _requests, ven_id, query))
 
 
 @route("POST", "/vens/<id:ven_id>/requests")
-async def make_requests(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: NewRequests, ven_id: str) -> bytes:
     """Ask a VEN for reports, all in one message."""
-    wanted = desk.body(request, NewRequests).requests
-    query = desk.query(request, Rehearsal)
-    specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in wanted]
-    rows = await desk.write(query, then(requests.request, _rows), ven_id, specs)
-    return created(request, query, {"report_requests": rows}, "vens", ven_id, "requests")
+    specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in body.requests]
+    return await desk.do(
+        request, query, requests.request, ven_id, specs, show=_rows, where=lambda rows: ("vens", ven_id, "requests")
+    )
 
 
 @route("POST", "/vens/<id:ven_id>/requests/cancel")
-async def cancel_requests(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body: EndOfRequests, ven_id: str) -> bytes:
     """Have a VEN stop reports."""
-    end = desk.body(request, EndOfRequests)
-    rule = then(requests.cancel, _rows)
-    rows = await desk.change(request, rule, ven_id, end.report_request_ids, end.report_to_follow)
-    return answer(request, {"report_requests": rows})
+    return await desk.do(
+        request, query, requests.cancel, ven_id, body.report_request_ids, body.report_to_follow, show=_rows
+    )
 
 
 @route("GET", "/vens/<id:ven_id>/provided")
 async def list_provided(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """The reports of this VTN that a VEN asked for."""
-    desk.query(request, Nothing)
     return answer(request, {"provided": await desk.read("list provided", _provided, ven_id)})

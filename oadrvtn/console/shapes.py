@@ -6,6 +6,8 @@ it may be relative: "now", "+5m", "-1h".
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -36,6 +38,8 @@ from ..vtn.specs import EventSpec
 T = TypeVar("T")
 
 MOST_READINGS = 100_000
+MOST_ROWS = 1000
+"""So many a page of a list may have."""
 
 Name = NewType("Name", str)
 """A text that says something."""
@@ -43,16 +47,27 @@ Fingerprint = NewType("Fingerprint", bytes)
 Flag = NewType("Flag", bool)
 """A yes or no in a query."""
 Seconds = NewType("Seconds", float)
-"""A duration, or its seconds as a number."""
+"""A duration, or its seconds as a number, also as it stands in a query or a file."""
 Limit = NewType("Limit", int)
 """How many, in a query."""
+Period = NewType("Period", int)
+"""A length of time in microseconds, in a query: a second or more."""
+PageSize = NewType("PageSize", int)
+"""How many a page of a list has."""
+ByName = NewType("ByName", tuple[str])
+"""Behind which text a page begins; like the other two a cursor: what ``next`` said."""
+ByTime = NewType("ByTime", tuple[int, str])
+"""Before which moment, in microseconds, and which text of the same one."""
+ByPoint = NewType("ByPoint", tuple[int, str, str])
+"""Before which moment, which data point and which request (or unit) of the same one."""
 
 NO = Flag(False)
 NO_TIME = Seconds(0)
+A_HUNDRED = PageSize(100)
 A_THOUSAND = Limit(1000)
 TEN_THOUSAND = Limit(10_000)
 
-_Value = tuple[Duration, float]
+Value = tuple[Duration, float]
 """An interval of a signal: its length and its value."""
 
 
@@ -77,7 +92,8 @@ EventChanges = attrs.make_class(
 )
 """Fields of EventSpec, of which those count that are given."""
 
-_SHORT = {"level": "value", "signal_name": "signal_name", "signal_type": "signal_type"}
+_EVENTS = (EventSpec, EventChanges)
+SHORT = {"level": "value", "signal_name": "signal_name", "signal_type": "signal_type"}
 """The short form of an event, beside its ``duration``, and what its keys are of the one interval or signal."""
 
 
@@ -95,9 +111,13 @@ class _Baseline:
     baseline_name: str
     dtstart: datetime
     duration: Duration
-    intervals: tuple[_Value, ...]
+    intervals: tuple[Value, ...]
     resource_ids: tuple[str, ...] = ()
     item_base: ItemBase | None = None
+
+
+INTERVAL, BASELINE = _Interval, _Baseline
+"""In which form intervals of signals and baselines are read."""
 
 
 # --- values -------------------------------------------------------------------------------------------
@@ -173,13 +193,25 @@ def _number(raw: object, _: object) -> float:
     return float(raw)
 
 
+_PLAIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+
+
 def _seconds(raw: object, _: object) -> float:
     if not isinstance(raw, str):
         return _number(raw, None)
+    if _PLAIN.fullmatch(raw):
+        return float(raw)
     duration = read_duration(raw)
     if duration.months:
         raise ValueError(f"{shown(raw)} is longer in some months than in others")
     return duration.fixed.total_seconds()
+
+
+def _period(raw: object, _: object) -> int:
+    seconds = _seconds(raw, None)
+    if seconds < 1:
+        raise ValueError(f"{shown(raw)} is shorter than a second")
+    return round(seconds * 1_000_000)
 
 
 def _decimal(raw: object, _: object) -> Decimal:
@@ -208,10 +240,41 @@ def _flag(raw: object, _: object) -> bool:
     return flags[str(raw)]
 
 
-def _limit(raw: object, _: object) -> int:
-    if not isinstance(raw, str) or not re.fullmatch("[0-9]{1,6}", raw) or not 1 <= int(raw) <= MOST_READINGS:
-        raise ValueError(f"{shown(raw)} is not a whole number from 1 to {MOST_READINGS}")
-    return int(raw)
+def _limit(most: int) -> Callable[[object, object], int]:
+    def read(raw: object, _: object) -> int:
+        if not isinstance(raw, str) or not re.fullmatch("[0-9]{1,6}", raw) or not 1 <= int(raw) <= most:
+            raise ValueError(f"{shown(raw)} is not a whole number from 1 to {most}")
+        return int(raw)
+
+    return read
+
+
+KEYS: dict[Any, tuple[type, ...]] = {ByName: (str,), ByTime: (int, str), ByPoint: (int, str, str)}
+"""What a cursor of each kind holds."""
+
+
+def write_cursor(key: tuple[Any, ...]) -> str:
+    """A key as a word that means something to this VTN alone."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def _cursor(kinds: tuple[type, ...]) -> Callable[[object, object], tuple[Any, ...]]:
+    def read(raw: object, _: object) -> tuple[Any, ...]:
+        try:
+            key = json.loads(base64.urlsafe_b64decode(f"{raw}==".encode("ascii")))
+            if isinstance(key, list) and tuple(map(type, key)) == kinds:
+                return tuple(_string(part) if isinstance(part, str) else _moment(part) for part in key)
+        except (ValueError, RecursionError):
+            pass
+        raise ValueError(f"{shown(raw)} is not what the page before said as next")
+
+    return read
+
+
+def _moment(number: int) -> int:
+    if abs(number) >= 2**63:
+        raise ValueError("is beyond all time")
+    return number
 
 
 def _fingerprint(raw: object, _: object) -> bytes:
@@ -262,39 +325,49 @@ class Reader:
             Seconds: _seconds,
             Fingerprint: _fingerprint,
             Flag: _flag,
-            Limit: _limit,
+            Period: _period,
+            Limit: _limit(MOST_READINGS),
+            PageSize: _limit(MOST_ROWS),
+            **{kind: _cursor(kinds) for kind, kinds in KEYS.items()},
         }
         converter.register_structure_hook_factory(attrs.has, self._class_hook)
         converter.register_structure_hook_factory(_is_list, self._list_hook)
         for cls, hook in hooks.items():
             converter.register_structure_hook(cls, hook)
         converter.register_structure_hook_func(_is_choice, _choice)
-        converter.register_structure_hook_func(lambda cls: cls == _Value, self._interval)
+        converter.register_structure_hook_func(lambda cls: cls == Value, self._interval)
         converter.register_structure_hook_func(lambda cls: cls is ItemBase, self._item_base)
         converter.register_structure_hook_func(lambda cls: cls is EiEventBaseline, self._baseline)
 
     def read(self, cls: type[T], raw: object) -> T:
-        """What a body says.  Raises InvalidData with all its mistakes."""
+        """What a body says, all its mistakes told at once; an event also in the short form.  Raises InvalidData.
+
+        The short form has a ``level`` for the whole ``duration`` in place of ``signals``.
+        """
         try:
-            return self._converter.structure(raw, cls)
+            return self._converter.structure(_expanded(raw) if cls in _EVENTS else raw, cls)
         except (ClassValidationError, ValueError, InvalidData) as error:
-            raise InvalidData.of(_mistakes(error)) from None
+            raise in_its_words(cls, raw, InvalidData.of(_mistakes(error))) from None
 
-    def event(self, raw: object) -> EventSpec:
-        """A new event, also in the short form: a ``level`` for the whole ``duration``.  Raises InvalidData."""
-        return self._event(EventSpec, raw)
+    def given(self, cls: type, raw: object) -> dict[str, Any]:
+        """What a body says, of the fields that it names.  Raises InvalidData."""
+        read: object = self.read(cls, raw)
+        named: Any = _expanded(raw) if cls in _EVENTS else raw
+        return {name: getattr(read, name) for name in named}
 
-    def event_changes(self, raw: object) -> tuple[dict[str, Any], int | None]:
-        """Which fields of EventSpec are to change, and the modification number that is meant.  Raises InvalidData."""
-        changes: Any = self._event(EventChanges, raw)
-        given = {name: getattr(changes, name) for name in _expanded(raw) if name != "modification_number"}
-        return given, changes.modification_number
-
-    def _event(self, cls: type[T], raw: object) -> T:
-        try:
-            return self.read(cls, _expanded(raw))
-        except InvalidData as error:
-            raise in_its_words(raw, error) from None
+    def many(self, cls: type[T], raw: object) -> tuple[list[T | None], list[Mistake]]:
+        """What each object of a list says, None for one that cannot be read; and all mistakes.  Raises InvalidData."""
+        if not isinstance(raw, list):
+            raise InvalidData(f"{shown(raw)} is not a list")
+        found: list[T | None] = []
+        mistakes: list[Mistake] = []
+        for number, each in enumerate(raw):
+            try:
+                found.append(self._converter.structure(each, cls))
+            except (ClassValidationError, ValueError) as error:
+                found.append(None)
+                mistakes += _mistakes(error, f"[{number}]")
+        return found, mistakes
 
     def _class_hook(self, cls: type) -> Callable[[Any, Any], Any]:
         # What the configuration knows is read as it is there.
@@ -311,7 +384,7 @@ class Reader:
         each: Any = list.__class_getitem__(get_args(of)[0])
         return lambda raw, _: tuple(self._converter.structure(_list(raw), each))
 
-    def _interval(self, raw: object, _: object) -> _Value:
+    def _interval(self, raw: object, _: object) -> Value:
         interval = self._converter.structure(raw, _Interval)
         return interval.duration, interval.value
 
@@ -335,23 +408,24 @@ class Reader:
 
 
 _ITEM_BASES = {cls.tag.partition(":")[2]: cls for cls in ITEM_BASES}
+ITEM_BASE_NAMES = tuple(_ITEM_BASES)
 
 
 def _expanded(raw: object) -> Any:
     """The short form written out: its level is the value of one signal's one interval."""
-    if not isinstance(raw, dict) or not raw.keys() & _SHORT or "signals" in raw:
+    if not isinstance(raw, dict) or not raw.keys() & SHORT or "signals" in raw:
         return raw
-    rest = {name: value for name, value in raw.items() if name not in _SHORT}
-    interval = {_SHORT["level"]: raw["level"]} if "level" in raw else {}
+    rest = {name: value for name, value in raw.items() if name not in SHORT}
+    interval = {SHORT["level"]: raw["level"]} if "level" in raw else {}
     if "duration" in raw:
         interval["duration"] = raw["duration"]
-    signal = {name: raw[name] for name in _SHORT if name in raw and name != "level"}
+    signal = {name: raw[name] for name in SHORT if name in raw and name != "level"}
     return rest | {"signals": [signal | {"intervals": [interval]}]}
 
 
-def in_its_words(raw: object, error: VtnError) -> VtnError:
-    """What is refused of an event, at the places of the form in which it was given."""
-    if _expanded(raw) is raw or not error.mistakes:
+def in_its_words(cls: object, raw: object, error: VtnError) -> VtnError:
+    """What is refused of a body; of an event, at the places of the form in which it was given."""
+    if cls not in _EVENTS or _expanded(raw) is raw or not error.mistakes:
         return error
     return error.of(attrs.evolve(mistake, place=_LONG.sub(_in_short, mistake.place)) for mistake in error.mistakes)
 
@@ -376,8 +450,8 @@ def _mistakes(error: BaseException, place: str = "") -> Iterator[Mistake]:
             yield from _mistakes(each, f"{place}[{item.index}]")
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl) if field.init]
-        if error.cl in (EventSpec, EventChanges):
-            known += _SHORT
+        if error.cl in _EVENTS:
+            known += SHORT
         for name in sorted(error.extra_fields):
             where = _within(place, name) if name.isidentifier() else place
             yield Mistake(where, f"unknown field {shown(name)}{did_you_mean(name, known)}", tuple(known))
@@ -431,7 +505,7 @@ _shown.register_unstructure_hook(Duration, str)
 _shown.register_unstructure_hook(Decimal, lambda value: show(float(value)))
 _shown.register_unstructure_hook(float, lambda value: value if math.isfinite(value) else None)
 _shown.register_unstructure_hook_func(
-    lambda cls: cls == _Value, lambda interval: {"duration": str(interval[0]), "value": interval[1]}
+    lambda cls: cls == Value, lambda interval: {"duration": str(interval[0]), "value": interval[1]}
 )
 _shown.register_unstructure_hook(EiEventBaseline, _show_baseline)
 _shown.register_unstructure_hook_func(lambda cls: cls is ItemBase, show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from twisted.web.iweb import IRequest
@@ -14,22 +14,59 @@ from ..model.errors import NotAllowed
 from ..model.event import ItemBase
 from ..model.report import OadrRegisterReport, OadrReport
 from ..security import fingerprint
-from ..storage import events, opts, outbox, reports, vens
+from ..storage import audience, events, opts, outbox, reports, vens
+from ..storage.audience import GROUP, PROGRAM
 from ..storage.database import Txn
+from ..storage.tables import microseconds
 from ..storage.vens import Candidate, Ven
-from ..vtn import registration
+from ..vtn import imports, registration
 from ..vtn.changes import Changes
+from ..wire import bends
 from ..wire.codec import from_xml
-from .desk import Desk, Problem, Rehearsal, answer, created, gone, route, then
-from .groups import traits
+from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, listed, route
+from .groups import revision, traits
 from .reports import request_row
-from .shapes import Fingerprint, Name, Nothing, Seconds, show, without_document
+from .shapes import (
+    A_HUNDRED,
+    ByName,
+    ByTime,
+    Fingerprint,
+    Flag,
+    Name,
+    Nothing,
+    PageSize,
+    Seconds,
+    show,
+    without_document,
+)
 
 _RECENT = 50
 """So many entries, lines, and requests that are over are shown of a VEN, the newest."""
 
 
 # --- what is asked ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class VensQuery:
+    """VENs by their IDs: those with ``q`` in their ID or a name, with a leniency (own or configured), of a group..."""
+
+    q: str | None = None
+    online: Flag | None = None
+    registered: Flag | None = None
+    group_id: str | None = None
+    leniency: Literal[tuple(bends.PROFILES)] | None = None  # type: ignore[valid-type]
+    limit: PageSize = A_HUNDRED
+    cursor: ByName | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CandidatesQuery:
+    """Certificates that wait, the last to come first; those with ``q`` in what they say of themselves."""
+
+    q: str | None = None
+    limit: PageSize = A_HUNDRED
+    cursor: ByTime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -42,13 +79,33 @@ class NewVen:
 
 
 @attrs.frozen(kw_only=True)
+class ImportedVen:
+    """A VEN of many; what is left out is as configured.  ``signing_fingerprint`` is the whole SHA-256."""
+
+    ven_id: Name
+    name: str | None = None
+    fingerprints: tuple[Fingerprint, ...]
+    poll_frequency: Seconds | None = None
+    leniency: str | None = None
+    signatures: str | None = None
+    signing_fingerprint: Fingerprint | None = None
+    group_ids: tuple[str, ...] = ()
+    market_contexts: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class VenChanges:
-    """What is to be different with a VEN; ``poll_frequency`` (seconds) and ``leniency`` None: as configured."""
+    """What is to be different with a VEN; of what may be as configured, None says that it is.
+
+    ``poll_frequency`` is in seconds; ``signing_fingerprint`` None: it signs with the certificate of its connections.
+    """
 
     name: Name | None = None
     fingerprints: tuple[Fingerprint, ...] | None = None
     poll_frequency: Seconds | None = None
     leniency: str | None = None
+    signatures: str | None = None
+    signing_fingerprint: Fingerprint | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -63,11 +120,35 @@ class Approval:
 
 
 def _row(ven: Ven) -> dict[str, Any]:
-    return {**show(ven), "registered": ven.registered}
+    signing = ven.signing_fingerprint and fingerprint.show(ven.signing_fingerprint)
+    return {
+        **show(attrs.evolve(ven, signing_fingerprint=None)),
+        "signing_fingerprint": signing,
+        "registered": ven.registered,
+    }
 
 
-def _list(txn: Txn) -> list[dict[str, Any]]:
-    return [_row(ven) for ven in vens.listed(txn)]
+_SAID = (GROUP, PROGRAM)
+"""What operators say of VENs that lists show."""
+
+
+def _list(txn: Txn, config: Config, query: VensQuery) -> Page:
+    found = vens.found(
+        txn, query.cursor, query.limit, text=query.q, online=query.online, registered=query.registered,
+        leniency=query.leniency, usual_leniency=config.registration.leniency, group_id=query.group_id,
+    )  # fmt: skip
+    page, last = cut(found, query.limit, lambda ven: (ven.ven_id,))
+    ids = [ven.ven_id for ven in page]
+    known, said = vens.fingerprints_of(txn, ids), audience.said_of(txn, ids, _SAID)
+    rows = [
+        {
+            **_row(ven),
+            "fingerprints": [_fingerprint(each) for each in known.get(ven.ven_id, ())],
+            **{kind: said.get((ven.ven_id, kind), []) for kind in _SAID},
+        }
+        for ven in page
+    ]
+    return rows, last
 
 
 def _whole(txn: Txn, ven_id: str) -> dict[str, Any]:
@@ -96,8 +177,10 @@ def _view(txn: Txn, ven: Ven, now: datetime) -> dict[str, Any]:
     return _whole(txn, ven.ven_id)
 
 
-def _candidates(txn: Txn) -> list[dict[str, Any]]:
-    return [_candidate(candidate) for candidate in vens.list_candidates(txn)]
+def _candidates(txn: Txn, query: CandidatesQuery) -> Page:
+    found = vens.found_candidates(txn, query.cursor, query.limit, query.q)
+    rows, last = cut(found, query.limit, lambda each: (microseconds(each.first_seen), each.full.hex().upper()))
+    return [_candidate(candidate) for candidate in rows], last
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
@@ -150,34 +233,53 @@ def _unit(item_base: ItemBase | None) -> str | None:
 
 
 @route("GET", "/vens")
-async def list_vens(desk: Desk, request: IRequest) -> bytes:
-    """All VENs."""
-    desk.query(request, Nothing)
-    return answer(request, {"vens": await desk.fresh("list vens", _list)})
+async def list_vens(desk: Desk, request: IRequest, query: VensQuery) -> bytes:
+    """All VENs, or some."""
+    return listed(request, "vens", await desk.fresh("list vens", _list, desk.vtn.config, query))
 
 
 @route("POST", "/vens")
-async def add_ven(desk: Desk, request: IRequest) -> bytes:
+async def add_ven(desk: Desk, request: IRequest, query: Rehearsal, body: NewVen) -> bytes:
     """A new VEN, known by one or two certificates."""
-    new = desk.body(request, NewVen)
-    wish = desk.query(request, Rehearsal)
-    rule = then(registration.add_new, _view)
-    row = await desk.write(wish, rule, desk.vtn.config, new.ven_id, new.name or new.ven_id, new.fingerprints)
-    return created(request, wish, row, "vens", new.ven_id)
+    return await desk.do(
+        request, query, registration.add_new, desk.vtn.config, body.ven_id, body.name or body.ven_id, body.fingerprints,
+        show=_view, where=_place,
+    )  # fmt: skip
+
+
+def _present(ven_id: str) -> Callable[[Txn], str]:
+    return lambda txn: revision(txn, ven_id)
+
+
+def _place(row: dict[str, Any]) -> tuple[str, ...]:
+    return "vens", row["ven_id"]
+
+
+@route("POST", "/vens/import")
+async def import_vens(desk: Desk, request: IRequest, query: Rehearsal, body: Many[ImportedVen]) -> bytes:
+    """Many new VENs, all or none: a list, or CSV with these columns, in whose lists the values stand between ";"."""
+    new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
+    return await desk.do(
+        request, query, imports.import_vens, desk.vtn.config, new, body.mistakes,
+        show=lambda txn, number, now: {"imported": number},
+    )  # fmt: skip
+
+
+def _named(ven: ImportedVen) -> dict[str, Any]:
+    return attrs.asdict(ven, recurse=False) | {"name": ven.name or ven.ven_id}
 
 
 @route("GET", "/vens/<id:ven_id>")
 async def show_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """All about a VEN."""
-    desk.query(request, Nothing)
-    return answer(request, await desk.fresh("show ven", _whole, ven_id))
+    row, tag = await desk.fresh("show ven", lambda txn: (_whole(txn, ven_id), revision(txn, ven_id)))
+    return answer(request, row, etag=tag)
 
 
 @route("PATCH", "/vens/<id:ven_id>")
-async def change_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
-    """Another name, poll frequency or leniency, other certificates: two while a VEN changes from one to the other."""
-    changes = desk.changes(request, VenChanges)
-    return answer(request, await desk.change(request, then(_change, _view), desk.vtn.config, ven_id, changes))
+async def change_ven(desk: Desk, request: IRequest, query: Rehearsal, body: Given[VenChanges], ven_id: str) -> bytes:
+    """Another name, poll frequency or leniency, other signatures; other certificates: two while a VEN changes them."""
+    return await desk.do(request, query, _change, desk.vtn.config, ven_id, body, show=_view, present=_present(ven_id))
 
 
 def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now: datetime) -> tuple[Ven, Changes]:
@@ -192,51 +294,54 @@ def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now:
         registration.set_poll_frequency(txn, config, ven_id, changes["poll_frequency"], now)
     if "leniency" in changes:
         registration.set_leniency(txn, ven_id, changes["leniency"], now)
+    if "signatures" in changes:
+        registration.set_signatures(txn, ven_id, changes["signatures"], now)
+    if "signing_fingerprint" in changes:
+        registration.set_signing_fingerprint(txn, ven_id, changes["signing_fingerprint"], now)
     return ven, Changes.of(ven_id)
 
 
 @route("DELETE", "/vens/<id:ven_id>")
-async def remove_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def remove_ven(desk: Desk, request: IRequest, query: Rehearsal, ven_id: str) -> bytes:
     """Forget a VEN and all that came from it."""
-    await desk.change(request, registration.remove, ven_id)
-    return gone(request)
+    return await desk.do(request, query, registration.remove, ven_id, status=204, present=_present(ven_id))
 
 
 @route("POST", "/vens/<id:ven_id>/request-reregistration")
-async def request_reregistration(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def request_reregistration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the wish that a VEN registers again."""
-    return await _queue(desk, request, registration.request_reregistration, ven_id)
+    return await _queue(desk, request, query, registration.request_reregistration, ven_id)
 
 
 @route("POST", "/vens/<id:ven_id>/cancel-registration")
-async def cancel_registration(desk: Desk, request: IRequest, ven_id: str) -> bytes:
+async def cancel_registration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the end of a VEN's registration."""
-    return await _queue(desk, request, registration.request_cancellation, ven_id)
+    return await _queue(desk, request, query, registration.request_cancellation, ven_id)
 
 
-async def _queue(desk: Desk, request: IRequest, rule: Callable[..., tuple[None, Changes]], ven_id: str) -> bytes:
-    desk.body(request, Nothing)
-    view = then(rule, lambda txn, _, now: _whole(txn, ven_id))
-    return answer(request, await desk.change(request, view, ven_id), 202)
+async def _queue(
+    desk: Desk, request: IRequest, wish: Rehearsal, rule: Callable[..., tuple[None, Changes]], ven_id: str
+) -> bytes:
+    return await desk.do(
+        request, wish, rule, ven_id,
+        show=lambda txn, reply, now: _whole(txn, ven_id), status=202, present=_present(ven_id),
+    )  # fmt: skip
 
 
 @route("GET", "/candidates")
-async def list_candidates(desk: Desk, request: IRequest) -> bytes:
+async def list_candidates(desk: Desk, request: IRequest, query: CandidatesQuery) -> bytes:
     """The certificates that wait for approval."""
-    desk.query(request, Nothing)
-    return answer(request, {"candidates": await desk.read("list candidates", _candidates)})
+    return listed(request, "candidates", await desk.read("list candidates", _candidates, query))
 
 
 @route("POST", "/candidates/<id:known>/approve")
-async def approve(desk: Desk, request: IRequest, known: str) -> bytes:
+async def approve(desk: Desk, request: IRequest, query: Rehearsal, body: Approval, known: str) -> bytes:
     """Let in a certificate that waits."""
-    approval = desk.body(request, Approval)
-    wish = desk.query(request, Rehearsal)
     try:
         parsed = fingerprint.parse(known)
     except ValueError as error:
         mistake = {"parameter": "fingerprint", "detail": str(error)}
         raise Problem(422, f"fingerprint: {error}", errors=[mistake]) from None
-    rule = then(registration.approve, _view)
-    row = await desk.write(wish, rule, desk.vtn.config, parsed, approval.ven_id, approval.name)
-    return created(request, wish, row, "vens", row["ven_id"])
+    return await desk.do(
+        request, query, registration.approve, desk.vtn.config, parsed, body.ven_id, body.name, show=_view, where=_place
+    )

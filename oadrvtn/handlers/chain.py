@@ -1,6 +1,6 @@
 """The chain: what happens to every message, in this order, and what is answered where a step refuses.
 
-identify -> parse -> verify -> decode -> admit -> handle, then answer.  ``receive`` is the first half, which
+identify -> parse -> verify -> decode -> admit -> guard -> handle, then answer.  ``receive`` is the first half, which
 a transport that calls VENs runs on what they return; there is no second path.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -40,13 +41,16 @@ from ..model.report import (
 )
 from ..model.schema import Message
 from ..model.values import shown
+from ..security import signature
+from ..security.signature import SignatureRefused, Signed, Signer
 from ..storage import vens
+from ..vtn import replay
 from ..vtn.registration import PROFILES, remember
 from ..vtn.vtn import Vtn
 from ..wire import Undecodable, bends, encode
-from ..wire.envelope import decode_message, unseal
+from ..wire.envelope import claimed, decode_message, unseal, unseal_object
 from ..wire.parser import parse
-from .exchange import Exchange
+from .exchange import Exchange, TooLate
 
 log = Logger()
 
@@ -54,6 +58,9 @@ _FREE = (OadrQueryRegistration, OadrCreatePartyRegistration, OadrCanceledPartyRe
 """What may come from a VEN that is not registered, as far as the rules allow; what an oadrPoll gets is a setting."""
 _NOT_FOR_REPORTS = ("EiEvent", "EiOpt")
 """The services that a VEN has given up that registered for reports only."""
+
+_LARGE = 64 * 1024
+"""The signature of a body of more bytes is computed on a thread."""
 
 
 class WrongEndpoint(ComplianceError):
@@ -96,11 +103,17 @@ _NORMAL[OadrCreatePartyRegistration] = _NORMAL[OadrQueryRegistration]
 
 
 class Chain:
-    """Runs exchanges for one VTN; ``answers`` counts (message, response code)."""
+    """Runs exchanges for one VTN; ``answers`` counts (message, response code).
 
-    def __init__(self, vtn: Vtn) -> None:
+    ``signers`` sign answers, by the SHA-256 of the certificate that a connection showed; where it showed none of
+    them the first signs, and without any nothing is signed.  ``in_thread`` runs what takes long.
+    """
+
+    def __init__(self, vtn: Vtn, in_thread: Callable[..., Deferred[Any]] = maybeDeferred) -> None:
         self.vtn = vtn
         self.answers: Counter[tuple[str, str]] = Counter()
+        self.signers: dict[bytes | None, Signer] = {}
+        self._in_thread = in_thread
         self._signing: set[str] = set()  # VENs of which the log says that they sign
 
     def run(self, exchange: Exchange) -> Deferred[Exchange]:
@@ -114,7 +127,7 @@ class Chain:
     def receive(self, exchange: Exchange) -> Deferred[Message]:
         """The first half: the reply to what came, or a failure for ``_refused``."""
         done: Deferred[Any] = succeed(exchange)
-        for step in (self.identify, self.parse, self.verify, self.decode, self.admit, self.handle):
+        for step in (self.identify, self.parse, self.verify, self.decode, self.admit, self.guard, self.handle):
             done.addCallback(step)
         return done
 
@@ -135,15 +148,50 @@ class Chain:
         exchange.element = parse(exchange.body)
         return exchange
 
-    def verify(self, exchange: Exchange) -> Exchange:
-        """Tree to the element that counts; a signature is not looked at yet, which is said once per VEN."""
-        exchange.element, signature, bent = unseal(exchange.element, self._allowed(exchange))
+    def verify(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
+        """Tree to the element that counts: of a signed document, what was signed."""
+        root, entry, allowed = exchange.element, exchange.entry, self._allowed(exchange)
+        level = self._level(exchange)
+        exchange.signs = signature.is_signed(root)
+        if level != "off" and exchange.signs:
+            verified = partial(
+                signature.verify,
+                root,
+                [self._signer(exchange)],
+                exchange.certificate_der(),
+                self.vtn.now(),
+                enveloped=bends.LATE_SIGNATURE in allowed,
+            )
+            if len(exchange.body) > _LARGE:
+                return self._in_thread(verified).addCallback(self._verified, exchange)
+            return self._verified(verified(), exchange)
+        if level == "require":
+            raise SignatureRefused("the message is not signed")
+        exchange.element, unlooked, bent = unseal(root, allowed)
         self._bent(exchange, bent)
-        entry = exchange.entry
-        if signature is not None and entry and entry.ven.ven_id not in self._signing:
+        if unlooked is not None and entry and entry.ven.ven_id not in self._signing:
             self._signing.add(entry.ven.ven_id)
             log.warn("VEN {ven_id!r} signs its messages: signatures are not checked", ven_id=entry.ven.ven_id)
         return exchange
+
+    def _verified(self, signed: Signed, exchange: Exchange) -> Exchange:
+        self.vtn.polls.window.check(signed.timestamp, self.vtn.now())
+        exchange.signed = signed
+        exchange.element = unseal_object(signed.signed_object)
+        self._bent(exchange, (bends.LATE_SIGNATURE,) if signed.late or signed.enveloped else ())
+        if exchange.entry:
+            exchange.entry.enveloped = signed.enveloped
+        return exchange
+
+    def _level(self, exchange: Exchange) -> str:
+        """What the messages of this VEN are about signatures: off, accept or require."""
+        own = exchange.entry and exchange.entry.ven.signatures
+        return own or self.vtn.config.security.signatures
+
+    def _signer(self, exchange: Exchange) -> bytes:
+        """The SHA-256 of the certificate that may sign for this VEN."""
+        own = exchange.entry and exchange.entry.ven.signing_fingerprint
+        return own or exchange.certificate
 
     def decode(self, exchange: Exchange) -> Exchange:
         """Element to message."""
@@ -213,6 +261,25 @@ class Chain:
             return waiting.addCallback(lambda _: Failure(refusal))
         raise refusal
 
+    def guard(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
+        """Is a signed message here for the first time?
+
+        A rule of the VTN finds out in its own transaction, so that a message whose transaction fails may come
+        again.  What somebody else's code does cannot be taken back: that is only begun for a message that is new.
+        """
+        message, signed = exchange.message, exchange.signed
+        if signed is None:
+            return exchange
+        if isinstance(message, OadrPoll):
+            assert exchange.ven_id
+            self.vtn.polls.use(exchange.ven_id, signed.timestamp, signed.nonce, self.vtn.now())
+            return exchange
+        mark = self._signer(exchange), signed.timestamp, signed.nonce
+        if exchange.resource.is_rule(message):
+            exchange.once = replay.once(*mark)
+            return exchange
+        return self.vtn.write("nonce", replay.use, *mark).addCallback(lambda _: exchange)
+
     def handle(self, exchange: Exchange) -> Deferred[Message]:
         """What is the answer?  Asks the resource's method for the message.
 
@@ -220,16 +287,23 @@ class Chain:
         """
         answer: Deferred[Message] = Deferred()
         limit = self.vtn.config.limits.request_timeout
-        too_late = TimeoutError(f"the handler has not answered within {limit:g} s")
-        late = self.vtn.clock.callLater(limit, answer.errback, too_late)
+        name = exchange.message.name()
+
+        def give_up() -> None:
+            exchange.late = True
+            answer.errback(TimeoutError(f"the handler has not answered within {limit:g} s"))
 
         def answered(result: Message | Failure) -> None:
             if late.active():
                 late.cancel()
                 answer.callback(result)
-            elif isinstance(result, Failure):
+            elif isinstance(result, Failure) and not result.check(TooLate):
                 log.failure("{who}: a handler failed after its time was over", failure=result, who=exchange.who)
+            else:
+                said = "{who}: {handler} has answered {name} after its time was over, which is dropped"
+                log.warn(said, who=exchange.who, handler=self._handler(exchange), name=name)
 
+        late = self.vtn.clock.callLater(limit, give_up)
         exchange.resource.dispatch(exchange).addBoth(answered)
         return answer
 
@@ -245,21 +319,26 @@ class Chain:
             self.answers["unreadable", "HTTP 400"] += 1
             log.info("{who} at {peer}: {error}", who=exchange.who, peer=exchange.peer, error=str(error))
             return None
+        if isinstance(error, SignatureRefused):
+            log.warn("{who} at {peer}: {reason}", who=exchange.who, peer=exchange.peer, reason=error.reason)
         ours = unreadable or not isinstance(error, VtnError)  # a handler may read documents of its own
         return self._normal(self._incident(failure, exchange) if ours else error, exchange)
 
     def _normal(self, error: VtnError, exchange: Exchange) -> Message:
         """What normally answers the message, with the error's code."""
-        message, cls = exchange.message, type(exchange.message)
+        message = exchange.message
+        cls: type[Message] | None = type(message)
         request_id = _request_id(message)
         if message is None and isinstance(error, Undecodable):
             cls, request_id = error.cls, error.request_id
+        elif message is None and isinstance(error, SignatureRefused):
+            cls, request_id = claimed(exchange.element)
         elif isinstance(error, WrongEndpoint):
             cls = OadrResponse
         response = EiResponse(
             response_code=error.response_code, response_description=error.description, request_id=request_id
         )
-        normal = _NORMAL.get(cls)
+        normal = _NORMAL.get(cls) if cls else None
         answer = normal(response, exchange.ven_id, message, self.vtn.config.vtn_id) if normal else None
         return answer or OadrResponse(response=response, ven_id=exchange.ven_id)
 
@@ -268,29 +347,51 @@ class Chain:
         incident = secrets.token_hex(4)
         name = exchange.message.name() if exchange.message else "a message"
         log.failure(
-            "incident {incident}: {name} of {who} could not be handled",
+            "incident {incident}: {name} of {who} could not be handled by {handler}",
             failure=failure,
             incident=incident,
+            handler=self._handler(exchange),
             name=name,
             who=exchange.who,
         )
         return VtnError(f"internal error, incident {incident}")
 
+    def _handler(self, exchange: Exchange) -> str:
+        """Who was to answer: a function of a user, else a method."""
+        method = exchange.resource.methods.get(type(exchange.message))
+        return exchange.handler or ".".join(filter(None, (type(exchange.resource).__name__, method)))
+
     # --- the answer -----------------------------------------------------------------------------------
 
     def _answer(self, reply: Message | None, exchange: Exchange) -> Exchange:
         """Message to bytes."""
-        bare = bends.BARE_ROOT in exchange.bends
         if reply is not None:
             try:
-                exchange.answer = encode(reply, bare)
+                exchange.answer = self._encode(reply, exchange)
             except Exception:
                 # What a user's handler made up may be against the schema.
                 reply = self._normal(self._incident(Failure(), exchange), exchange)
-                exchange.answer = encode(reply, bare)
+                exchange.answer = self._encode(reply, exchange)
             self._note(reply, exchange)
         exchange.reply = reply
         return exchange
+
+    def _encode(self, reply: Message, exchange: Exchange) -> bytes:
+        bare = bends.BARE_ROOT in exchange.bends
+        document = encode(reply, bare)
+        if bare or not self.signers or not self._wants_signature(exchange):
+            return document
+        signer = self.signers.get(exchange.own_certificate()) or next(iter(self.signers.values()))
+        form = exchange.signed or exchange.entry
+        return signer.sign(document, self.vtn.now(), enveloped=form is not None and form.enveloped)
+
+    def _wants_signature(self, exchange: Exchange) -> bool:
+        """Whether the answer is to be signed: for who signs or asks for it by oadrXmlSignature, if not for all."""
+        if self._level(exchange) == "off":
+            return False
+        asked = bool(exchange.entry and exchange.entry.ven.xml_signature)
+        asked = getattr(exchange.message, "xml_signature", asked)  # what a registration says is newer
+        return exchange.signs or asked or self.vtn.config.security.sign == "always"
 
     def _note(self, reply: Message, exchange: Exchange) -> None:
         response = getattr(reply, "response", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..model.event import OadrCreatedEvent, OadrRequestEvent
@@ -23,7 +24,10 @@ class EiEvent(ServiceResource):
     def on_request_event(self, payload: OadrRequestEvent, exchange: Exchange) -> Any:
         """All events that apply to the VEN, as an oadrDistributeEvent."""
         assert exchange.entry
-        return self.vtn.request_event(exchange.entry, payload, exchange.when_written)
+        requested = partial(self.vtn.request_event, exchange.entry, payload, exchange.when_written)
+        if "on_request_event" not in self.vtn.hooks:
+            return requested()
+        return self.make_up("on_request_event", exchange).addCallback(lambda _: requested())
 
     def on_created_event(self, payload: OadrCreatedEvent, exchange: Exchange) -> Any:
         """A VEN opts in to events or out of them."""

@@ -10,19 +10,33 @@ import attrs
 from ..model.schema import Message
 from ..security import fingerprint
 from ..security.certificates import printable
+from ..security.signature import Signed
+from ..vtn.replay import Rule
 from ..vtn.roster import Entry
 
 if TYPE_CHECKING:
     from .resource import ServiceResource
 
 
+def _as_it_is(rule: Rule) -> Rule:
+    return rule
+
+
+class TooLate(Exception):
+    """A user's function has answered when the time to answer its message was over."""
+
+
 @attrs.define(eq=False)
 class Exchange:
     """A request, as a transport hands it to the chain.
 
-    ``certificate`` is the SHA-256 of the peer's certificate, ``subject()`` what the certificate calls it.
-    The steps fill in the rest: ``entry`` is the VEN (None: the certificate is not known), ``message`` what
-    it said, ``bends`` what it takes to read that.  ``status`` and ``answer`` are what the transport writes.
+    ``certificate`` is the SHA-256 of the peer's certificate, ``subject()`` what the certificate calls it,
+    ``certificate_der()`` the whole of it, and ``own_certificate()`` the SHA-256 of the one that we have shown.
+    The steps fill in the rest: ``entry`` is the VEN (None: the certificate is not known), ``signs`` whether the
+    document claims to be signed, ``signed`` what was signed, ``message`` what it said, ``bends`` what it takes to
+    read that; ``once`` makes rules that run for this message once, ``handler`` is the function of a user that is
+    asked about it, ``late`` whether the time to answer is over.  ``status`` and ``answer`` are what the transport
+    writes.
     """
 
     resource: ServiceResource
@@ -30,10 +44,17 @@ class Exchange:
     certificate: bytes
     peer: str
     subject: Callable[[], str]
+    certificate_der: Callable[[], bytes | None] = lambda: None
+    own_certificate: Callable[[], bytes | None] = lambda: None
     entry: Entry | None = None
     element: Any = None
+    signs: bool = False
+    signed: Signed | None = None
     bends: tuple[str, ...] = ()
     message: Any = None
+    handler: str = ""
+    late: bool = False
+    once: Callable[[Rule], Rule] = _as_it_is
     reply: Message | None = None
     status: int = 200
     content_type: bytes = b"application/xml"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
+from ..model.config import Config
 from ..model.errors import InvalidID, NotRegistered
 from ..model.party import (
     OadrCanceledPartyRegistration,
@@ -17,8 +19,23 @@ from ..model.party import (
 from ..model.schema import Message
 from ..model.values import shown
 from ..vtn import registration
+from ..vtn.hooks import Hooks
 from .exchange import Exchange
 from .resource import ServiceResource
+
+_DECIDES = "on_create_party_registration"
+
+
+@attrs.frozen
+class Applicant(OadrCreatePartyRegistration):
+    """A VEN's registration as a function of ``add_handler`` gets it: with the fingerprint of the certificate."""
+
+    fingerprint: str = attrs.field(kw_only=True)
+
+    @classmethod
+    def of(cls, message: OadrCreatePartyRegistration, fingerprint: str) -> Applicant:
+        """This message, from the owner of this certificate."""
+        return cls(**attrs.asdict(message, recurse=False), fingerprint=fingerprint)
 
 
 class EiRegisterParty(ServiceResource):
@@ -44,9 +61,17 @@ class EiRegisterParty(ServiceResource):
         under the policy ``handler``, let in a certificate that was not known
         (``exchange.entry`` is None then, ``exchange.fingerprint`` tells which); None or False refuse it (463).
         """
+        if _DECIDES in self.vtn.hooks:
+            applicant = Applicant.of(payload, exchange.fingerprint)
+            return self.ask(_DECIDES, exchange, applicant).addCallback(self._decided)
         if exchange.entry is None and self.policy != "open":
             return None
         return self._register(exchange, payload.ven_id, None)
+
+    def _decided(self, value: Any) -> Any:
+        if isinstance(value, Message):
+            raise TypeError(f"{_DECIDES} returned an {value.name()} instead of IDs")
+        return value
 
     def complete(self, value: Any, exchange: Exchange) -> Any:
         """A registration may be answered by its IDs."""
@@ -56,7 +81,7 @@ class EiRegisterParty(ServiceResource):
             raise NotRegistered("the registration was refused")
         ven_id, registration_id = value if isinstance(value, tuple) else (exchange.message.ven_id, value)
         if not all(isinstance(part, str) and part for part in (ven_id or "x", registration_id)):
-            raise TypeError(f"{value!r} is neither a registration_id nor a pair (ven_id, registration_id)")
+            raise TypeError(f"{shown(repr(value))} is neither a registration_id nor a pair (ven_id, registration_id)")
         return self._register(exchange, ven_id, registration_id)
 
     def _register(self, exchange: Exchange, ven_id: str | None, registration_id: str | None) -> Deferred[Any]:
@@ -65,11 +90,11 @@ class EiRegisterParty(ServiceResource):
         if entry is not None:
             if ven_id not in (None, "", entry.ven.ven_id):
                 raise InvalidID(f"venID {shown(ven_id)} is not the one that this certificate was given")
-            return self.vtn.handle(entry, message, registration_id)
+            return self.vtn.handle(entry, message, registration_id, exchange.once)
         source = "open" if self.policy == "open" else "handler"
         return self.vtn.write(
             "enroll",
-            registration.enroll,
+            exchange.once(registration.enroll),
             self.vtn.config,
             exchange.certificate,
             ven_id,
@@ -85,3 +110,9 @@ class EiRegisterParty(ServiceResource):
     def on_canceled_party_registration(self, payload: OadrCanceledPartyRegistration, exchange: Exchange) -> Any:
         """A VEN confirms that the VTN ended its registration."""
         return self.apply(payload, exchange)
+
+
+def policy_of(config: Config, cls: type[ServiceResource], hooks: Hooks) -> str:
+    """The policy for unknown certificates; whoever decides on registrations in code wants to be asked."""
+    own = getattr(cls, _DECIDES) is not getattr(EiRegisterParty, _DECIDES)
+    return config.registration.policy or ("handler" if own or _DECIDES in hooks else "closed")

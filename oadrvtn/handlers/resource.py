@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from ..model.party import EiResponse, OadrResponse
 from ..model.schema import Message
-from ..vtn.vtn import Vtn
+from ..vtn import made
+from ..vtn.hooks import ASKED, called
+from ..vtn.vtn import RULES, Vtn
 from .chain import Chain
-from .exchange import Exchange
+from .exchange import Exchange, TooLate
 
 
 def refusal(request: Request, status: int, text: str) -> bytes:
@@ -73,6 +75,8 @@ class ServiceResource(Nowhere):
             certificate=channel.certificate,
             peer=channel.address,
             subject=channel.subject,
+            certificate_der=channel.certificate_der,
+            own_certificate=channel.own_certificate,
         )
         gone: list[object] = []
         finished = request.notifyFinish()
@@ -98,8 +102,44 @@ class ServiceResource(Nowhere):
 
     def dispatch(self, exchange: Exchange) -> Deferred[Message]:
         """Call the method of the message and complete what it returns."""
-        method = getattr(self, self.methods[type(exchange.message)])
-        return maybeDeferred(method, exchange.message, exchange).addCallback(self.complete, exchange)
+        name = self.methods[type(exchange.message)]
+        answered = called(getattr(self, name), exchange.message, exchange).addCallback(self.complete, exchange)
+        if name in self.vtn.hooks and name not in ASKED:
+            answered.addCallback(self._tell, name, exchange.message)
+        return answered
+
+    def _tell(self, answer: Message, name: str, payload: Message) -> Message:
+        self.vtn.hooks.tell(name, payload)
+        return answer
+
+    def ask(self, name: str, exchange: Exchange, *arguments: Any) -> Deferred[Any]:
+        """What a function of ``add_handler`` says.  Fails with TooLate where nobody waits for that any more."""
+        exchange.handler = name
+        return self.vtn.hooks.ask(name, *arguments).addCallback(self.heard, exchange)
+
+    def heard(self, found: Any, exchange: Exchange) -> Any:
+        """What a user's function has found, if it comes in time."""
+        if exchange.late:
+            raise TooLate
+        return found
+
+    def make_up(self, name: str, exchange: Exchange) -> Deferred[None]:
+        """Ask a function of ``add_handler`` what it has for the VEN, and store that."""
+        assert exchange.entry
+        return self.ask(name, exchange, exchange.entry.ven.ven_id).addCallback(self.keep, name, exchange)
+
+    def keep(self, found: Any, name: str, exchange: Exchange) -> Any:
+        """Store what a handler has for the VEN, once it is seen to be what ``name`` may return."""
+        assert exchange.entry
+        pieces = made.looked_at(exchange.handler, name, found)
+        return self.vtn.supply(exchange.entry, exchange.handler, pieces) if pieces else None
+
+    def is_rule(self, message: Message) -> bool:
+        """Whether all that a message does is a rule of the VTN, in one transaction, and nobody's own code."""
+        method = self.methods[type(message)]
+        maker = next(cls for cls in type(self).__mro__ if method in vars(cls))
+        asks = method in ASKED and method in self.vtn.hooks
+        return maker.__module__.startswith(f"{__package__}.") and type(message) in RULES and not asks
 
     def complete(self, value: Any, exchange: Exchange) -> Any:
         """Make the answering message of what a method returned."""
@@ -110,7 +150,7 @@ class ServiceResource(Nowhere):
 
     def apply(self, payload: Any, exchange: Exchange) -> Deferred[Any]:
         """The default of most methods: the VTN's rule for the message."""
-        return self.vtn.handle(exchange.entry, payload)
+        return self.vtn.handle(exchange.entry, payload, once=exchange.once)
 
     def on_response(self, payload: OadrResponse, exchange: Exchange) -> Any:
         """A VEN acknowledges something; it gets an oadrResponse too, since some VENs wait for one."""

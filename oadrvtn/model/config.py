@@ -18,7 +18,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
@@ -171,6 +171,13 @@ def _fingerprint(raw: object) -> str:
     if len(digest) not in (10, 32):
         raise ValueError(f"{raw!r} is not a certificate fingerprint (10 or 32 bytes in hex)")
     return digest.hex(":").upper()
+
+
+def _whole_fingerprint(raw: object) -> str:
+    whole = _fingerprint(raw)
+    if len(whole) != 32 * 3 - 1:
+        raise ValueError(f"{raw!r} is not a whole fingerprint (32 bytes in hex, as `oadrvtn certs fingerprint --full`)")
+    return whole
 
 
 def _report_name(raw: object) -> str:
@@ -326,7 +333,9 @@ _converter.register_structure_hook_factory(attrs.has, _by_its_readers)
 Synchronous = Literal["FULL", "NORMAL"]
 Policy = Literal["closed", "approve", "handler", "open"]
 UnregisteredPoll = Literal["error", "reregister"]
-Leniency = Literal["strict", "standard", "bare", "neighbours", "lenient"]
+Leniency = Literal["strict", "standard", "bare", "enveloped", "neighbours", "lenient"]
+Signatures = Literal["off", "accept", "require"]
+Sign = Literal["on_request", "always"]
 
 
 @attrs.frozen(kw_only=True)
@@ -405,8 +414,26 @@ class Registration:
     leniency: Leniency = _key(
         _one_of(get_args(Leniency)),
         "standard",
-        "How far messages may stray from the schema: strict, standard, bare, neighbours or lenient.",
+        "How far messages may stray from the schema: strict, standard, bare, enveloped, neighbours\nor lenient.",
     )
+
+
+@attrs.frozen(kw_only=True)
+class Security:
+    """XML signatures, OpenADR's high security (seconds)."""
+
+    signatures: Signatures = _key(
+        _one_of(get_args(Signatures)),
+        "accept",
+        "A signature is not looked at (off), must be good if there is one (accept), or must be there\n(require).",
+    )
+    sign: Sign = _key(
+        _one_of(get_args(Sign)),
+        "on_request",
+        "Sign answers to VENs that sign or ask for it (on_request), or to all (always); to none with off.",
+    )
+    signature_age: float = _key(_whole_period, "60s", "How old the timestamp of a signed message may be.")
+    clock_skew: float = _key(_whole_seconds, "60s", "How far the clock of a VEN may be ahead.")
 
 
 @attrs.frozen(kw_only=True)
@@ -424,6 +451,18 @@ class KnownVen:
     poll_frequency: float | None = _key(_whole_period, None, "How often it is asked to poll.", example="1m")
     leniency: Leniency | None = _key(
         _one_of(get_args(Leniency)), None, "How far its messages may stray from the schema.", example="neighbours"
+    )
+    signatures: Signatures | None = _key(
+        _one_of(get_args(Signatures)),
+        None,
+        "Whether its messages may be signed, or must be: off, accept or require.",
+        example="require",
+    )
+    signing_fingerprint: str | None = _key(
+        _whole_fingerprint,
+        None,
+        "The whole SHA-256 of the certificate that it signs with, if its connections show another.",
+        example="AA" * 32,
     )
 
 
@@ -457,6 +496,13 @@ class WantedReport:
     group_id: str | None = _key(_text, None, "Only VENs of this group.", example="north")
     granularity: float = _key(_whole_seconds, "1m", "The time between two readings; 0 means on change.")
     report_back_duration: float = _key(_whole_seconds, "5m", "The time between two reports; 0 means a single report.")
+
+    def __attrs_post_init__(self) -> None:
+        if 0 < self.report_back_duration < self.granularity:
+            raise ValueError(
+                f"report_back_duration: {self.report_back_duration:g} s is less than the granularity of"
+                f" {self.granularity:g} s"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -574,6 +620,7 @@ class Config:
     tls: TLS = _section(TLS, "Who this server is and whose certificates it accepts; read again on SIGHUP.")
     database: DatabaseFile = _section(DatabaseFile, "The embedded database.")
     registration: Registration = _section(Registration, "Which VENs may register, and how they poll.")
+    security: Security = _section(Security, "XML signatures; read again on SIGHUP.")
     vens: tuple[KnownVen, ...] = _sections(KnownVen, "A VEN that may register whatever the policy.")
     reports: tuple[WantedReport, ...] = _sections(
         WantedReport, "Readings to request from every VEN that offers them; without any, none are requested."
@@ -622,13 +669,7 @@ def parse(text: str, base: Path) -> Config:
         raw = tomllib.loads(text)
     except ValueError as error:  # tomllib's own, or Python's for a number of thousands of digits
         raise ConfigError([_syntax(str(error), text)]) from None
-    mistakes = list(_contradictions(raw))
-    try:
-        config: Config = _converter.structure(raw, Config)
-    except ClassValidationError as error:
-        mistakes = [*_mistakes(error), *mistakes]
-    if mistakes:
-        raise ConfigError(mistakes)
+    config = _structured(raw, _missing(raw))
     tls = attrs.evolve(
         config.tls,
         certificates=tuple(
@@ -638,6 +679,25 @@ def parse(text: str, base: Path) -> Config:
         ca=tuple(base / file for file in config.tls.ca),
     )
     return attrs.evolve(config, state_directory=base / config.state_directory, tls=tls)
+
+
+def of(settings: dict[str, Any]) -> Config:
+    """The configuration of a program: keys and tables of the file, as Python values or as TOML has them.
+
+    Certificates and authorities may be missing.  Raises ConfigError with every mistake at once.
+    """
+    return _structured(settings, ())
+
+
+def _structured(raw: dict[str, Any], missing: Iterable[str]) -> Config:
+    mistakes = [*missing, *_doubles(raw)]
+    try:
+        config: Config = _converter.structure(raw, Config)
+    except ClassValidationError as error:
+        mistakes = [*_mistakes(error), *mistakes]
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
 
 
 def _syntax(message: str, text: str) -> str:
@@ -686,12 +746,19 @@ def did_you_mean(name: object, known: Sequence[str]) -> str:
     return f" (did you mean {by_lower_case[near[0]]}?)" if near else ""
 
 
-def _contradictions(raw: dict[str, Any]) -> Iterator[str]:
-    """What no single key can know; looked up in the document, so that other mistakes do not hide it."""
+FILES = {"certificates": "this server's certificates", "ca": "the authorities of the VENs"}
+"""What a VTN needs under ``[tls]``."""
+
+
+def _missing(raw: dict[str, Any]) -> Iterator[str]:
     tls = raw.get("tls", {})
-    for name, what in (("certificates", "this server's certificates"), ("ca", "the authorities of the VENs")):
+    for name, what in FILES.items():
         if isinstance(tls, dict) and tls.get(name, []) == []:
             yield f"tls.{name}: is missing: the files of {what}"
+
+
+def _doubles(raw: dict[str, Any]) -> Iterator[str]:
+    """What may stand once only; looked up in the document, so that other mistakes do not hide it."""
     owners: dict[tuple[str, str], str] = {}
     for place, identity in (*_identities(raw.get("vens")), *_specifiers(raw.get("offers"))):
         owner = owners.setdefault(identity, place)

@@ -53,7 +53,7 @@ CONVENTIONS: dict[str, dict[str, Convention]] = {
     "CHARGE_STATE": {
         "setpoint": Convention(_ENERGY),
         "delta": Convention(_ENERGY),
-        "multiplier": Convention((), lambda value: value >= 0, "not negative"),
+        "multiplier": Convention((), lambda value: value >= 0, "zero or more"),
     },
     "LOAD_DISPATCH": {
         "setpoint": Convention(_POWER),

@@ -98,13 +98,13 @@ class TlsServer:
     ``read`` gets the settings, now and at each ``reload``; for files that is
     ``partial(ServerTls.load, pairs, ca_files)``.  What it raises flies out of the constructor.
 
-    ``refused`` counts refused handshakes by reason, for the metrics.
+    ``refused`` counts refused handshakes by reason, for the metrics; ``credentials`` are those in use.
     """
 
     def __init__(self, read: Callable[[], ServerTls]) -> None:
         self.refused: Counter[str] = Counter()
         self._read = read
-        self._context = _server_context(read())
+        self._take()
 
     def reload(self) -> None:
         """Use what ``read`` gives now for new connections; running ones stay as they are.
@@ -112,11 +112,16 @@ class TlsServer:
         If that cannot be used the old settings stay, and the CertificateFileError is logged and raised.
         """
         try:
-            self._context = _server_context(self._read())
+            self._take()
         except CertificateFileError as error:
             log.error("TLS goes on with the old certificates: {error}", error=error)
             raise
         log.info("TLS certificates and CA files were read again")
+
+    def _take(self) -> None:
+        tls = self._read()
+        self._context = _server_context(tls)
+        self.credentials = tls.credentials
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)
@@ -288,5 +293,15 @@ def peer_certificate(transport: Any) -> bytes | None:
     """The DER of the certificate that the other side of a Twisted transport showed; None without TLS
     or without a certificate, and None for the missing transport of a request on HTTP/2."""
     get = getattr(transport, "getPeerCertificate", None)
-    certificate = get() if get else None
+    return _der(get() if get else None)
+
+
+def own_certificate(transport: Any) -> bytes | None:
+    """The DER of the certificate that we have shown on a Twisted transport; None as above."""
+    get = getattr(transport, "getHandle", None)
+    connection = get() if get else None
+    return _der(connection.get_certificate() if isinstance(connection, SSL.Connection) else None)
+
+
+def _der(certificate: crypto.X509 | None) -> bytes | None:
     return certificate.to_cryptography().public_bytes(Encoding.DER) if certificate else None

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, bindparam, delete, func, select
+from sqlalchemy import BindParameter, ColumnElement, String, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from .database import Txn
+from .paging import Cursor, page
 from .tables import groups as groups_table
 from .tables import traits, vens
 
@@ -43,10 +44,18 @@ class Trait:
 _GROUP = select(*(groups_table.c[field.name] for field in attrs.fields(Group)))
 
 
-def among(column: ColumnElement[Any], values: Collection[str | int]) -> ColumnElement[bool]:
-    """Whether a column is one of any number of texts or numbers: one parameter, where IN would take one each."""
-    listed = func.json_each(json.dumps(list(values))).table_valued("value")
-    return column.in_(select(listed.c.value))
+def among(column: ColumnElement[Any], values: Collection[str | int] | BindParameter[str]) -> ColumnElement[bool]:
+    """Whether a column is one of any number of texts or numbers: one parameter, where IN would take one each.
+
+    For a statement that is made once it is a parameter, which is given a ``parameter`` of the values.
+    """
+    given = values if isinstance(values, BindParameter) else parameter(values)
+    return column.in_(select(func.json_each(given).table_valued("value").c.value))
+
+
+def parameter(values: Collection[str | int]) -> str:
+    """Texts or numbers as ``among`` takes them."""
+    return json.dumps(list(values))
 
 
 # --- groups -------------------------------------------------------------------------------------------
@@ -57,6 +66,15 @@ def groups(txn: Txn) -> list[Group]:
     return [Group(*row) for row in txn.execute(_GROUP.order_by(groups_table.c.name))]
 
 
+def found_groups(txn: Txn, cursor: Cursor | None, most: int, text: str | None = None) -> list[Group]:
+    """A page of groups by their names; ``text`` stands in ID or name."""
+    query = _GROUP
+    if text is not None:
+        said = (groups_table.c.group_id, groups_table.c.name)
+        query = query.where(or_(*(column.icontains(text, autoescape=True) for column in said)))
+    return [Group(*row) for row in txn.execute(page(query, [groups_table.c.name], cursor, most))]
+
+
 def group(txn: Txn, group_id: str) -> Group | None:
     """The group of this ID."""
     row = txn.execute(_GROUP.where(groups_table.c.group_id == group_id)).first()
@@ -65,6 +83,8 @@ def group(txn: Txn, group_id: str) -> Group | None:
 
 def named(txn: Txn, names: Collection[str]) -> dict[str, str]:
     """The group_id of each of these names that is a group's."""
+    if not names:
+        return {}
     query = select(groups_table.c.name, groups_table.c.group_id).where(among(groups_table.c.name, names))
     return {name: group_id for name, group_id in txn.execute(query)}
 
@@ -108,6 +128,17 @@ def add_traits(txn: Txn, ven_ids: Iterable[str], found: Collection[Trait]) -> No
         txn.execute(upsert(traits).on_conflict_do_nothing(), rows)
 
 
+def said_of(txn: Txn, ven_ids: Collection[str], kinds: Collection[str]) -> dict[tuple[str, str], list[str]]:
+    """What operators say of these VENs in these kinds: {(ven_id, kind): values}."""
+    query = select(traits.c.ven_id, traits.c.kind, traits.c.value).where(
+        among(traits.c.ven_id, ven_ids), traits.c.kind.in_(kinds), traits.c.source == "operator"
+    )
+    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for ven_id, kind, value in txn.execute(query.order_by(traits.c.value)):
+        said[ven_id, kind].append(value)
+    return said
+
+
 def drop_traits(txn: Txn, ven_ids: Iterable[str], found: Collection[Trait]) -> None:
     """Take these traits from each of these VENs."""
     rows = [
@@ -144,10 +175,14 @@ def with_traits(txn: Txn, kind: str, values: Collection[str]) -> set[str]:
 def held(txn: Txn, ven_ids: Collection[str]) -> dict[tuple[str, str], set[str]]:
     """Which of these VENs have which traits, by (kind, value)."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    query = select(traits.c.kind, traits.c.value, traits.c.ven_id).where(among(traits.c.ven_id, ven_ids))
-    for kind, value, ven_id in txn.execute(query):
+    for kind, value, ven_id in txn.execute(_HELD, {"ven_ids": parameter(ven_ids)}):
         found[kind, value].add(ven_id)
     return found
+
+
+_HELD = select(traits.c.kind, traits.c.value, traits.c.ven_id).where(
+    among(traits.c.ven_id, bindparam("ven_ids", type_=String))
+)
 
 
 # --- everybody ----------------------------------------------------------------------------------------
@@ -160,10 +195,12 @@ def known(txn: Txn, ven_ids: Collection[str]) -> set[str]:
 
 def participants(txn: Txn, ven_ids: Collection[str] | None = None) -> dict[str, bool]:
     """The VENs, all or of these, that take part in more than reports; whether each is registered."""
-    query = select(vens.c.ven_id, vens.c.registration_id.is_not(None)).where(vens.c.report_only.is_(False))
-    if ven_ids is not None:
-        query = query.where(among(vens.c.ven_id, ven_ids))
-    return {ven_id: bool(registered) for ven_id, registered in txn.execute(query)}
+    rows = txn.execute(_TAKE_PART) if ven_ids is None else txn.execute(_WHO_TAKES_PART, {"ven_ids": parameter(ven_ids)})
+    return {ven_id: bool(registered) for ven_id, registered in rows}
+
+
+_TAKE_PART = select(vens.c.ven_id, vens.c.registration_id.is_not(None)).where(vens.c.report_only.is_(False))
+_WHO_TAKES_PART = _TAKE_PART.where(among(vens.c.ven_id, bindparam("ven_ids", type_=String)))
 
 
 def elsewhere(txn: Txn, market_context: str) -> set[str]:

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import alembic.command
@@ -32,6 +33,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .tables import house
+from .times import Times
 
 T = TypeVar("T")
 Txn = Connection
@@ -61,6 +63,33 @@ class _Job:
         return self.function(txn, *self.arguments)
 
 
+def claim(path: Path) -> int:
+    """Take the lock of a database file; what is returned holds it until it is closed.  Raises DatabaseError."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise DatabaseError(f"{path}: is in use by another VTN") from None
+    return lock
+
+
+def _schemas() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def refuse_newer(path: Path | None, schema: str | None) -> None:
+    """Raise DatabaseError for a file whose schema this version does not know."""
+    scripts = ScriptDirectory.from_config(_schemas())
+    if schema is not None and schema not in {script.revision for script in scripts.walk_revisions()}:
+        raise DatabaseError(
+            f"{path}: was made by a newer oadrvtn (schema {schema}); "
+            f"this one knows schemas up to {scripts.get_current_head()}"
+        )
+
+
 class Database:
     """A SQLite file (WAL), or ``path=None`` for one in memory.
 
@@ -79,6 +108,8 @@ class Database:
         self._reactor = reactor
         self._synchronous = synchronous
         self.publish = publish
+        self.commits = Times()
+        """How long each COMMIT took."""
         self._writing: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -141,13 +172,7 @@ class Database:
 
     def _claim(self, path: Path) -> None:
         """Keep other processes off the file for as long as this one lives; a kill gives it back."""
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise DatabaseError(f"{path}: is in use by another VTN") from None
-        self._lock = lock
+        self._lock = claim(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings are nobody else's business
 
     def _make_engine(self, begin: str, *more: str) -> Engine:
@@ -173,19 +198,11 @@ class Database:
         return engine
 
     def _migrate(self, connection: Connection) -> None:
-        config = AlembicConfig()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config = _schemas()
         config.attributes["connection"] = connection
-        newest = ScriptDirectory.from_config(config)
         with connection.begin():
             if connection.dialect.has_table(connection, "alembic_version"):
-                present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-                known = {script.revision for script in newest.walk_revisions()}
-                if present is not None and present not in known:
-                    raise DatabaseError(
-                        f"{self._path}: was made by a newer oadrvtn (schema {present}); "
-                        f"this one knows schemas up to {newest.get_current_head()}"
-                    )
+                refuse_newer(self._path, connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
             alembic.command.upgrade(config, "head")
 
     def _check(self, connection: Connection) -> None:
@@ -248,6 +265,11 @@ class Database:
             self._reading.put(job)
         return job.deferred
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many functions wait for a thread, of those that write and of those that read."""
+        return {"writes": self._writing.qsize(), "reads": self._reading.qsize()}
+
     def _is_closed(self, name: str) -> DatabaseError:
         return DatabaseError(f"{self._path}: is not open, {name!r} cannot be done")
 
@@ -279,8 +301,12 @@ class Database:
         """Run the jobs in one transaction; each with its (reply, changes) or its Failure."""
         for attempt in range(1, _TRIES + 1):
             try:
-                with self._engine.connect() as connection, connection.begin():
-                    return [(job, self._write_one(connection, job, alone=len(jobs) == 1)) for job in jobs]
+                with self._engine.connect() as connection:
+                    with connection.begin():
+                        outcomes = [(job, self._write_one(connection, job, alone=len(jobs) == 1)) for job in jobs]
+                        commits_at = perf_counter()
+                    self.commits.note(perf_counter() - commits_at)
+                return outcomes
             except _Undo as undo:
                 return [(jobs[0], undo.failure)]
             except Exception as error:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, and_, bindparam, case, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from .audience import among
+from .audience import GROUP, among, parameter
 from .database import Txn
-from .tables import answers, events, ledger, microseconds, vens
+from .paging import Cursor, page
+from .tables import answers, events, ledger, microseconds, traits, vens
 
 Telling = tuple[str, int, datetime]
 """One telling of one version of an event to a VEN: (event_id, modification_number, queued_at)."""
 
 DELIVERIES = 2
 """So many clean sendings, a lease apart, are enough where no answer is due."""
+MOST_ANSWERS = 100
+"""So many answers of a VEN to an event are kept, the last."""
 MOST_OFFERS = 10
 """After so many a VEN that does not take note that an event is gone is left alone."""
 
@@ -108,6 +126,7 @@ _EVENT = select(*(events.c[field.name] for field in attrs.fields(Event)))
 _LINE = select(*(ledger.c[field.name] for field in attrs.fields(Line)))
 _ANSWER = select(*(answers.c[field.name] for field in attrs.fields(Answer)))
 _CURRENT = and_(ledger.c.event_id == events.c.event_id, ledger.c.modification_number == events.c.modification_number)
+_CONCERNED = or_(ledger.c.withdrawn.is_(False), ledger.c.state == "withheld")
 _HERE = or_(events.c.gone_at.is_(None), events.c.gone_at > bindparam("now"))
 _BY_ID = _EVENT.where(events.c.event_id == bindparam("event_id"))
 _APPLICABLE = (
@@ -115,7 +134,6 @@ _APPLICABLE = (
     .join(ledger, _CURRENT)
     .where(
         ledger.c.ven_id == bindparam("ven_id"),
-        ledger.c.removed.is_(False),
         _HERE,
         # What is cancelled, for all or for this VEN, is shown until that has arrived.
         or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
@@ -127,13 +145,10 @@ _WANTED = (
     .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
 )
 _RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
-
-
-_REMOVALS = (
-    _LINE.join(events, _CURRENT).where(
-        ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", ledger.c.removed.is_(True), _HERE
-    )
-)  # fmt: skip
+_ALL_RUNNING = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
+_TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(
+    _RUNNING, among(ledger.c.ven_id, bindparam("ven_ids", type_=String))
+)
 
 
 def get(txn: Txn, event_id: str) -> Event | None:
@@ -153,16 +168,62 @@ def change(txn: Txn, event: Event) -> None:
     txn.execute(update(events).where(events.c.event_id == values.pop("event_id")).values(**values))
 
 
-def listed(txn: Txn, now: datetime, all_of_them: bool) -> list[Event]:
-    """The events that are still sent and not deleted, or all, by their start."""
-    query = _EVENT if all_of_them else _EVENT.where(_HERE, events.c.deleted_at.is_(None))
-    return [Event(*row) for row in txn.execute(query.order_by(events.c.dtstart, events.c.event_id), {"now": now})]
+_AT = {
+    "cancelled": events.c.cancelled.is_(True),
+    "completed": events.c.ends_at <= bindparam("now"),
+    "active": events.c.dtstart <= bindparam("now"),
+    "near": events.c.dtstart > bindparam("now"),
+    "far": events.c.dtstart > bindparam("now"),
+}
+"""What the columns of an event say of those that have a status; which of them have it, its document says."""
+
+
+def found(
+    txn: Txn,
+    now: datetime,
+    cursor: Cursor | None = None,
+    *,
+    all_of_them: bool = False,
+    status: str | None = None,
+    market_context: str | None = None,
+    ven_id: str | None = None,
+    group_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Event]:
+    """The events before a cursor, the last by their start first: those that are still sent and not deleted, or all.
+
+    Those of a VEN or of a group concern it, or one in it; those from ``since`` until before ``until`` overlap
+    that time.  Of those of a ``status`` some may have another one.
+    """
+    query = _EVENT
+    if not all_of_them:
+        query = query.where(_HERE, events.c.deleted_at.is_(None))
+    if status is not None:
+        query = query.where(_AT[status])
+    if market_context is not None:
+        query = query.where(events.c.market_context == market_context)
+    if since is not None:
+        query = query.where(or_(events.c.ends_at.is_(None), events.c.ends_at > since))
+    if until is not None:
+        query = query.where(events.c.dtstart < until)
+    if ven_id is not None:
+        query = query.where(_concerns().where(ledger.c.ven_id == ven_id).exists())
+    if group_id is not None:
+        member = and_(traits.c.ven_id == ledger.c.ven_id, traits.c.kind == GROUP, traits.c.value == group_id)
+        query = query.where(_concerns().join(traits, member).exists())
+    query = page(query, [events.c.dtstart, events.c.event_id], cursor, 0, newest=True).limit(None)
+    return (Event(*row) for row in txn.execute(query, {"now": now}))
+
+
+def _concerns() -> Select[Any]:
+    """The VENs that an event concerns."""
+    return select(ledger.c.ven_id).select_from(ledger).where(_CURRENT, _CONCERNED).correlate(events)
 
 
 def running(txn: Txn, now: datetime) -> list[Event]:
     """The events that are still sent and neither cancelled nor deleted, by their start."""
-    query = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
-    return [Event(*row) for row in txn.execute(query, {"now": now})]
+    return [Event(*row) for row in txn.execute(_ALL_RUNNING, {"now": now})]
 
 
 def overlapping(txn: Txn, event: Event, now: datetime) -> list[tuple[str, str, datetime | None]]:
@@ -184,7 +245,7 @@ def overlapping(txn: Txn, event: Event, now: datetime) -> list[tuple[str, str, d
 
 
 def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]:
-    """The events that a VEN is to be shown at this moment, with its lines."""
+    """The events that a VEN is to be shown at this moment, or to learn that they are ``removed``, with its lines."""
     width = len(attrs.fields(Event))
     rows = txn.execute(_APPLICABLE, {"ven_id": ven_id, "now": now})
     return [(Event(*row[:width]), Line(*row[width:])) for row in rows]
@@ -193,11 +254,6 @@ def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]
 def wanted(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
     """What is still open between a VEN and its applicable events; nothing for one that takes part in reports only."""
     return [Line(*row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
-
-
-def removals(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
-    """What a VEN is to learn that it is gone, by an oadrDistributeEvent without it."""
-    return [Line(*row) for row in txn.execute(_REMOVALS, {"ven_id": ven_id, "now": now})]
 
 
 # --- ledger -----------------------------------------------------------------------------------------
@@ -235,6 +291,17 @@ def withhold(txn: Txn, lines: Iterable[dict[str, Any]]) -> None:
     rows = list(lines)
     if rows:
         txn.execute(_SET_ASIDE, rows)
+
+
+def withhold_no_longer(txn: Txn, event: Event, ven_ids: Collection[str]) -> None:
+    """VENs from which an event was withheld are not meant any more; a removal that is open goes on."""
+    as_it_was = case((ledger.c.wants == "nothing", "superseded"), (ledger.c.offers > 0, "offered"), else_="queued")
+    its_line = and_(
+        ledger.c.event_id == event.event_id,
+        ledger.c.modification_number == event.modification_number,
+        among(ledger.c.ven_id, ven_ids),
+    )
+    txn.execute(update(ledger).where(its_line).values(state=as_it_was, deadline=None))
 
 
 def remove_lines(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime) -> None:
@@ -292,8 +359,7 @@ def current_lines(txn: Txn, event_id: str) -> list[Line]:
 
 def lines_of(txn: Txn, ven_ids: Collection[str], now: datetime) -> list[Line]:
     """What these VENs were told of the present versions of running events."""
-    query = _LINE.join(events, _CURRENT).where(_RUNNING, among(ledger.c.ven_id, ven_ids))
-    return [Line(*row) for row in txn.execute(query, {"now": now})]
+    return [Line(*row) for row in txn.execute(_TOLD_OF_RUNNING, {"now": now, "ven_ids": parameter(ven_ids)})]
 
 
 def withheld_from(txn: Txn, now: datetime, market_context: str | None = None) -> set[str]:
@@ -304,6 +370,12 @@ def withheld_from(txn: Txn, now: datetime, market_context: str | None = None) ->
     else:
         query = query.where(events.c.market_context == market_context)
     return set(txn.execute(query, {"now": now}).scalars())
+
+
+def forget_withheld(txn: Txn, now: datetime) -> None:
+    """Look no more at what was withheld and may be told by now, nor at what is past or has another version."""
+    due = and_(ledger.c.state == "withheld", ledger.c.deadline <= now)
+    txn.execute(update(ledger).where(due).values(deadline=None))
 
 
 def lines_of_event(txn: Txn, event_id: str) -> list[Line]:
@@ -319,15 +391,44 @@ def lines_of_ven(txn: Txn, ven_id: str, most: int) -> list[Line]:
     return [Line(*row) for row in txn.execute(newest.limit(most))]
 
 
-def tally(txn: Txn, event_id: str) -> list[tuple[str, str | None, int]]:
-    """How many VENs stand where with the present version of an event: (state, opt_type, count) each.
+@attrs.frozen
+class Tally:
+    """So many VENs stand so with the present version of an event; of these so many are in each of the other states.
 
-    VENs that it no longer concerns are left out.
+    ``unanswered`` are those whose answer is due, or was given up; ``overdue`` those that should have given it.
     """
-    query = select(ledger.c.state, ledger.c.opt_type, func.count()).join(events, _CURRENT)
-    concerned = or_(ledger.c.withdrawn.is_(False), ledger.c.state == "withheld")
-    query = query.where(ledger.c.event_id == event_id, concerned)
-    return [tuple(row) for row in txn.execute(query.group_by(ledger.c.state, ledger.c.opt_type))]
+
+    event_id: str
+    state: str
+    opt_type: str | None
+    count: int
+    offered: int
+    answered: int
+    unanswered: int
+    overdue: int
+
+
+_OPEN = ledger.c.wants == "answer"
+_TALLY = (
+    select(
+        ledger.c.event_id,
+        ledger.c.state,
+        ledger.c.opt_type,
+        func.count(),
+        func.count().filter(or_(ledger.c.offers > 0, ledger.c.answered_at.is_not(None))),
+        func.count(ledger.c.answered_at),
+        func.count().filter(or_(_OPEN, ledger.c.state == "given_up")),
+        func.count().filter(_OPEN, ledger.c.unanswered_at.is_not(None)),
+    )
+    .join(events, _CURRENT)
+    .where(_CONCERNED)
+    .group_by(ledger.c.event_id, ledger.c.state, ledger.c.opt_type)
+)
+
+
+def tallies(txn: Txn, event_ids: Collection[str]) -> list[Tally]:
+    """How many VENs stand where with the present versions of events; without those that they concern no longer."""
+    return [Tally(*row) for row in txn.execute(_TALLY.where(among(ledger.c.event_id, event_ids)))]
 
 
 def change_line(txn: Txn, line: Line, **values: Any) -> None:
@@ -452,6 +553,9 @@ def record_answer(txn: Txn, ven_id: str, event_id: str, answer: Answer) -> bool:
     if last and attrs.evolve(last, received_at=answer.received_at) == answer:
         return False
     txn.execute(insert(answers).values(event_id=event_id, **attrs.asdict(answer)))
+    its_own = and_(answers.c.ven_id == ven_id, answers.c.event_id == event_id)
+    newest = select(answers.c.id).where(its_own).order_by(answers.c.id.desc()).limit(MOST_ANSWERS)
+    txn.execute(delete(answers).where(its_own, answers.c.id.not_in(newest)))
     return True
 
 
@@ -471,6 +575,16 @@ def counts(txn: Txn, now: datetime) -> dict[str, int]:
     """How many events there are and are still sent, and how many answers to them are overdue."""
     here = and_(_HERE, events.c.deleted_at.is_(None))
     row = txn.execute(select(func.count(), func.count().filter(here)).select_from(events), {"now": now}).one()
-    overdue = select(func.count()).where(ledger.c.wants == "answer", ledger.c.unanswered_at.is_not(None))
+    overdue = _COUNT_OPEN.where(ledger.c.wants == "answer", ledger.c.unanswered_at.is_not(None))
     late = txn.execute(overdue).scalar_one()
     return {"events": row[0], "events_current": row[1], "answers_overdue": late}
+
+
+_COUNT_OPEN = (
+    select(func.count()).select_from(ledger).where(ledger.c.wants != literal_column("'nothing'"))  # by ix_ledger_open
+)
+
+
+def count_open(txn: Txn) -> int:
+    """How many lines of the ledger wait for an answer or a delivery."""
+    return txn.execute(_COUNT_OPEN).scalar_one()

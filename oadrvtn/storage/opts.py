@@ -9,7 +9,7 @@ import attrs
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from .database import Txn
-from .tables import opt_periods, opts
+from .tables import events, opt_periods, opts
 
 
 @attrs.frozen
@@ -73,9 +73,13 @@ def size(txn: Txn, ven_id: str) -> int:
     return txn.execute(query.where(opts.c.ven_id == ven_id)).scalar_one()
 
 
-def forget_cancelled(txn: Txn, ven_id: str) -> None:
-    """Forget the opts that a VEN has cancelled."""
-    txn.execute(delete(opts).where(opts.c.ven_id == ven_id, opts.c.cancelled_at.is_not(None)))
+def forget_past(txn: Txn, ven_id: str, now: datetime) -> None:
+    """Forget the opts that a VEN has cancelled, those on events that are past, and schedules that are over."""
+    to_come = or_(opt_periods.c.ends_at.is_(None), opt_periods.c.ends_at > now)
+    over = ~select(opt_periods.c.opt).where(opt_periods.c.opt == opts.c.id, to_come).exists()
+    gone = opts.c.event_id.in_(select(events.c.event_id).where(events.c.gone_at <= now))
+    past = or_(~_STANDS, gone, and_(opts.c.event_id.is_(None), over))
+    txn.execute(delete(opts).where(opts.c.ven_id == ven_id, past))
 
 
 def on_event(txn: Txn, ven_id: str, event_id: str) -> list[Opt]:

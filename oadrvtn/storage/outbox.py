@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from .audience import among
 from .database import Txn
@@ -97,11 +97,12 @@ def close(
     txn: Txn, ids: Iterable[int], state: str, now: datetime, code: str | None = None, text: str | None = None
 ) -> None:
     """Close entries that are open, in this state, with what the VEN answered."""
-    txn.execute(
-        update(outbox)
-        .where(among(outbox.c.id, list(ids)), outbox.c.state.in_(OPEN))
-        .values(state=state, closed_at=now, response_code=code, response_description=text)
-    )
+    if closed := list(ids):
+        txn.execute(
+            update(outbox)
+            .where(among(outbox.c.id, closed), outbox.c.state.in_(OPEN))
+            .values(state=state, closed_at=now, response_code=code, response_description=text)
+        )
 
 
 def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None = None) -> None:
@@ -110,6 +111,13 @@ def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None 
     if kinds is not None:
         statement = statement.where(outbox.c.kind.in_(list(kinds)))
     txn.execute(statement.values(state="superseded", closed_at=now))
+
+
+def forget(txn: Txn, ven_id: str, keep: int) -> None:
+    """Drop a VEN's closed entries that are not among its last ``keep``."""
+    last = select(outbox.c.id).where(outbox.c.ven_id == ven_id).order_by(outbox.c.id.desc()).limit(keep)
+    closed = delete(outbox).where(outbox.c.ven_id == ven_id, outbox.c.state.not_in(OPEN))
+    txn.execute(closed.where(outbox.c.id.not_in(last)))
 
 
 _OFFERED = (
@@ -127,3 +135,11 @@ def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
     """Add what was sent: ``{"entry": id, "count", "at"}`` each."""
     if offers:
         txn.execute(_OFFERED, offers)
+
+
+_COUNT_OPEN = select(func.count()).select_from(outbox).where(outbox.c.state.in_(OPEN))
+
+
+def count_open(txn: Txn) -> int:
+    """How many entries VENs have still to be told of, or to answer."""
+    return txn.execute(_COUNT_OPEN).scalar_one()

@@ -1,4 +1,4 @@
-"""The reports of this VTN that VENs asked for, and which offers of reports VENs were told of last."""
+"""The reports of this VTN that VENs asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from .database import Txn
 from .outbox import OPEN
-from .tables import house, outbox, provided, vens
+from .tables import outbox, provided, vens
 
 KINDS = ("update_report", "register_report")
 """The kinds of entries by which a VEN gets what it asked for."""
@@ -78,8 +78,7 @@ _LAST: ScalarSelect[Any] = (
 _FORGET = delete(provided).where(provided.c.ven_id == bindparam("ven"), provided.c.report_request_id.not_in(_LAST))
 _FORGET_ENTRIES = delete(outbox).where(
     outbox.c.ven_id.in_(bindparam("vens", expanding=True)),
-    outbox.c.kind.in_(KINDS),
-    outbox.c.reference.is_not(None),
+    or_(outbox.c.kind == "update_report", and_(outbox.c.kind == "register_report", outbox.c.reference.is_not(None))),
     outbox.c.state.not_in(OPEN),
     outbox.c.closed_at < bindparam("before"),
 )
@@ -152,17 +151,3 @@ def counts(txn: Txn) -> dict[str, int]:
     """How many requests of VENs are open."""
     query = select(func.count()).select_from(provided).where(provided.c.state == "open")
     return {"provided_reports": txn.execute(query).scalar_one()}
-
-
-# --- what VENs were told --------------------------------------------------------------------------------
-
-
-def told(txn: Txn) -> str | None:
-    """What ``tell`` noted last."""
-    return txn.execute(select(house.c.value).where(house.c.key == "offers")).scalar()
-
-
-def tell(txn: Txn, digest: str) -> None:
-    """Note by a digest which offers the VENs are told of."""
-    txn.execute(delete(house).where(house.c.key == "offers"))
-    txn.execute(house.insert().values(key="offers", value=digest))

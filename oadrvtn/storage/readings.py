@@ -8,10 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Join, Select, Table, and_, func, select
+from sqlalchemy import Integer, Join, Select, Table, and_, func, select, type_coerce
 
 from .database import Txn
+from .paging import Cursor, page
 from .tables import data_points, instant, microseconds, readings, report_requests, resource_states
+
+_END = 253_402_300_799_000_000
+"""The last second that has a date, in microseconds."""
 
 # --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
 
@@ -86,16 +90,10 @@ def store_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
         txn.exec_driver_sql(_INSERT, rows)
 
 
-def _newest(
-    txn: Txn,
-    query: Select[Any],
-    ven_id: str,
-    since: datetime | None,
-    until: datetime | None,
-    r_id: str | None,
-    most: int,
-) -> list[Any]:
-    """Of the readings of ``query`` those of a VEN that start in [since, until), the oldest of the newest first."""
+def _within(
+    query: Select[Any], ven_id: str, since: datetime | None, until: datetime | None, r_id: str | None
+) -> Select[Any]:
+    """Of the readings of ``query`` those of a VEN that start in [since, until)."""
     query = query.where(readings.c.ven_id == ven_id)
     if since is not None:
         query = query.where(readings.c.start >= since)
@@ -103,8 +101,13 @@ def _newest(
         query = query.where(readings.c.start < until)
     if r_id is not None:
         query = query.where(readings.c.r_id == r_id)
-    query = query.order_by(readings.c.start.desc(), readings.c.r_id.desc()).limit(most)
-    return list(txn.execute(query))[::-1]
+    return query
+
+
+def _newest(txn: Txn, query: Select[Any], cursor: Cursor | None, most: int) -> list[Any]:
+    """The last of the readings of ``query`` that are before a cursor, the oldest of them first."""
+    key = (readings.c.start, readings.c.r_id, readings.c.report_request_id)
+    return list(txn.execute(page(query, key, cursor, most - 1, newest=True)))[::-1]
 
 
 def readings_of(
@@ -114,9 +117,76 @@ def readings_of(
     until: datetime | None = None,
     r_id: str | None = None,
     most: int = 10_000,
+    cursor: Cursor | None = None,
 ) -> list[Reading]:
-    """A VEN's readings that start in [since, until), by start; at most ``most``, the newest where there are more."""
-    return [Reading(*row) for row in _newest(txn, _READING, ven_id, since, until, r_id, most)]
+    """A VEN's readings that start in [since, until), by start; at most ``most``, the newest before the cursor."""
+    query = _within(_READING, ven_id, since, until, r_id)
+    return [Reading(*row) for row in _newest(txn, query, cursor, most)]
+
+
+@attrs.frozen
+class Sample:
+    """The readings of a data point that start in [start, start + period): their number, mean, least, most, sum, last.
+
+    Those without a value do not count; the mean weighs each the same.
+    """
+
+    r_id: str
+    start: datetime
+    count: int
+    mean: float | None
+    min: float | None
+    max: float | None
+    sum: float | None
+    last: float | None
+    unit: str | None
+    scale: str | None
+
+    @property
+    def measure(self) -> str:
+        """Scale and unit in one text: what was measured in different units is never put together."""
+        return f"{self.scale or ''} {self.unit or ''}"
+
+
+def resampled(
+    txn: Txn,
+    ven_id: str,
+    period: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    r_id: str | None = None,
+    most: int = 10_000,
+    cursor: Cursor | None = None,
+) -> list[Sample]:
+    """``readings_of`` by periods of so many microseconds, which count from 1970 on.
+
+    Of what several requests have brought for a moment, the latest to arrive counts.
+    """
+    if cursor is not None:  # no more of the past than the page can be made of
+        last = instant(max(0, min(int(cursor[0]) + period, _END)))
+        until = last if until is None else min(until, last)
+    start = type_coerce(readings.c.start, Integer)
+    bucket = (start - (start % period + period) % period).label("bucket")
+    latest = func.row_number().over(
+        partition_by=[readings.c.r_id, readings.c.start], order_by=readings.c.received_at.desc()
+    )
+    inner: Select[Any] = select(
+        readings.c.r_id, bucket, start.label("start"), readings.c.value, data_points.c.unit, data_points.c.scale,
+        latest.label("nth"),
+    ).select_from(_with_point(readings)).where(readings.c.value.is_not(None))  # fmt: skip
+    each = _within(inner, ven_id, since, until, r_id).subquery()
+    measure = (func.coalesce(each.c.scale, "") + " " + func.coalesce(each.c.unit, "")).label("measure")
+    parts = [each.c.r_id, each.c.bucket, measure]
+    lasts = func.first_value(each.c.value).over(partition_by=parts, order_by=each.c.start.desc()).label("last")
+    values = select(*parts, each.c.value, each.c.unit, each.c.scale, lasts).where(each.c.nth == 1).subquery()
+    value = values.c.value
+    query = select(
+        values.c.r_id, values.c.bucket, func.count(), func.avg(value), func.min(value), func.max(value),
+        func.sum(value), func.max(values.c.last), func.max(values.c.unit), func.max(values.c.scale),
+    ).group_by(values.c.bucket, values.c.r_id, values.c.measure)  # fmt: skip
+    key = [values.c.bucket, values.c.r_id, values.c.measure]
+    rows = list(txn.execute(page(query, key, cursor, most - 1, newest=True)))
+    return [Sample(r_id, instant(bucket), *more) for r_id, bucket, *more in rows[::-1]]
 
 
 def counts(txn: Txn) -> dict[str, int]:
@@ -127,6 +197,7 @@ def counts(txn: Txn) -> dict[str, int]:
 # --- what is missing ------------------------------------------------------------------------------------
 
 # A reading covers its interval, or one granularity where that is longer; those that fill a gap count as well.
+# Of what began long before ``begin`` the last reading of each data point is looked at.
 # At ``end`` each data point gets a last one, so that what is missing before it is found, too.
 _HOLES = """
 WITH samples (r_id, start, until) AS (
@@ -137,6 +208,12 @@ WITH samples (r_id, start, until) AS (
     AND report_request_id IN (
       SELECT :report_request_id
       UNION SELECT report_request_id FROM report_requests WHERE fills = :report_request_id)
+  UNION ALL
+  SELECT r_id, start, start + CAST(coalesce(seconds, 0) * 1000000 AS INTEGER)
+  FROM json_each(:r_ids) CROSS JOIN readings
+    ON ven_id = :ven_id AND report_request_id = :report_request_id AND r_id = json_each.value AND start = (
+      SELECT max(start) FROM readings
+      WHERE ven_id = :ven_id AND report_request_id = :report_request_id AND r_id = json_each.value AND start < :reach)
   UNION ALL SELECT value, :end, :end FROM json_each(:r_ids)
 ), sweep AS (
   SELECT r_id, start, max(:begin, coalesce(max(until) OVER (
@@ -244,9 +321,10 @@ def status_history(
     until: datetime | None = None,
     r_id: str | None = None,
     most: int = 10_000,
+    cursor: Cursor | None = None,
 ) -> list[ResourceState]:
     """What a VEN said of its resources' states from ``since`` until before ``until``, like ``readings_of``."""
-    rows = _newest(txn, _STATUS, ven_id, since, until, r_id, most)
+    rows = _newest(txn, _within(_STATUS, ven_id, since, until, r_id), cursor, most)
     return [ResourceState(r_id, _ids(ids), *more, **json.loads(payload)) for r_id, ids, *more, payload in rows]
 
 

@@ -14,10 +14,13 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, sel
 from ..model.config import WantedReport
 from .audience import GROUP, PROGRAM, among
 from .database import Txn
-from .tables import capabilities, data_points, report_requests, traits, vens, wishes
+from .paging import Cursor, page
+from .tables import capabilities, data_points, readings, report_requests, traits, vens, wishes
 
 OPEN = ("requested", "accepted", "cancelling")
 """The states of a request that is not over."""
+_MOST_VERSIONS = 5
+"""So many versions of what a VEN can report are kept that nothing needs."""
 
 
 @attrs.frozen
@@ -213,11 +216,9 @@ _OFFERS = (
 )
 
 
-def offers(txn: Txn, wanted: WantedReport, ven_ids: Collection[str] | None = None) -> list[Offer]:
-    """Who offers now what is wanted, of these VENs or of all that are registered."""
-    query = _OFFERS.where(*_fits(wanted))
-    if ven_ids is not None:
-        query = query.where(among(capabilities.c.ven_id, ven_ids))
+def offers(txn: Txn, wanted: WantedReport, ven_ids: Collection[str]) -> list[Offer]:
+    """Who offers now what is wanted, of these VENs as far as they are registered."""
+    query = _OFFERS.where(*_fits(wanted), among(capabilities.c.ven_id, ven_ids))
     return [Offer(*row) for row in txn.execute(query)]
 
 
@@ -238,16 +239,14 @@ def wanted_points(
     return found
 
 
-def wished(txn: Txn, ven_ids: Collection[str] | None = None) -> dict[tuple[str, str, str], tuple[str, str]]:
-    """What is asked of these VENs, or of all, because of standing wishes.
+def wished(txn: Txn, ven_ids: Collection[str]) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """What is asked of these VENs because of standing wishes.
 
     (report_request_id, state) by (ven_id, report_specifier_id, wish_id).
     """
     asked = report_requests.c
     query = select(asked.ven_id, asked.report_specifier_id, asked.wish_id, asked.report_request_id, asked.state)
-    query = query.where(asked.wish_id.is_not(None))
-    if ven_ids is not None:
-        query = query.where(among(asked.ven_id, ven_ids))
+    query = query.where(asked.wish_id.is_not(None), among(asked.ven_id, ven_ids))
     return {(ven_id, specifier, wish_id): (id, state) for ven_id, specifier, wish_id, id, state in txn.execute(query)}
 
 
@@ -274,6 +273,17 @@ def requests_of(txn: Txn, ven_id: str, states: Iterable[str] | None = None) -> l
     if states is not None:
         query = query.where(report_requests.c.state.in_(list(states)))
     return _requests(txn.execute(query.order_by(report_requests.c.created_at)))
+
+
+def found_requests(
+    txn: Txn, ven_id: str, cursor: Cursor | None, most: int, state: str | None = None
+) -> list[ReportRequest]:
+    """A page of a VEN's requests, in any or in this state, the newest first."""
+    query = _REQUEST.where(report_requests.c.ven_id == ven_id)
+    if state is not None:
+        query = query.where(report_requests.c.state == state)
+    key = [report_requests.c.created_at, report_requests.c.report_request_id]
+    return _requests(txn.execute(page(query, key, cursor, most, newest=True)))
 
 
 def requests_named(txn: Txn, ven_id: str, ids: Collection[str]) -> dict[str, ReportRequest]:
@@ -320,18 +330,47 @@ def accept_requests(
     change_requests(txn, ven_id, ids, from_states, state="accepted", changed_at=now, **first, **values)
 
 
-def supersede_requests(txn: Txn, ven_id: str, now: datetime) -> None:
+def supersede_requests(txn: Txn, ven_id: str, now: datetime, but: Collection[str] = ()) -> None:
     """Close what was asked of a VEN so far, because it said anew what it can report, or who it is.
 
-    What an operator asks and the VEN did not answer yet stays; every wish may be asked of it again.
+    What an operator asks and the VEN did not answer yet stays, and so does what is named by ``but``; every wish
+    may be asked of it again.
     """
     unanswered = and_(
         report_requests.c.state == "requested", report_requests.c.wish_id.is_(None), report_requests.c.fills.is_(None)
     )
     its_own = update(report_requests).where(report_requests.c.ven_id == ven_id)
-    over = its_own.where(report_requests.c.state.in_(OPEN), ~unanswered)
+    over = its_own.where(
+        report_requests.c.state.in_(OPEN), ~unanswered, ~among(report_requests.c.report_request_id, but)
+    )
     txn.execute(over.values(state="superseded", changed_at=now))
     txn.execute(its_own.where(report_requests.c.wish_id.is_not(None)).values(wish_id=None))
+
+
+def forget(txn: Txn, ven_id: str, keep: int) -> None:
+    """Drop a VEN's requests that are over, or were to fill a gap and are not answered, but for the last ``keep``.
+
+    What brought readings stays, and what a wish is not to ask again.  Of what the VEN can report the versions go
+    that nothing needs, but for the newest: data that are under way may still come.
+    """
+    asked = report_requests.c
+    its_own = asked.ven_id == ven_id
+    brought = readings.c.report_request_id == asked.report_request_id
+    has_readings = select(readings.c.ven_id).where(readings.c.ven_id == ven_id, brought).exists()
+    over = or_(asked.state.not_in(OPEN), and_(asked.state == "requested", asked.fills.is_not(None)))
+    last = select(asked.report_request_id).where(its_own).order_by(asked.created_at.desc()).limit(keep)
+    txn.execute(
+        delete(report_requests).where(
+            its_own, over, asked.wish_id.is_(None), asked.report_request_id.not_in(last), ~has_readings
+        )
+    )
+    needed = select(asked.capability_id).where(
+        its_own, asked.capability_id.is_not(None), or_(asked.state.in_(OPEN), has_readings)
+    )
+    of_the_ven = capabilities.c.ven_id == ven_id
+    newest = select(capabilities.c.id).where(of_the_ven).order_by(capabilities.c.id.desc()).limit(_MOST_VERSIONS)
+    unneeded = and_(capabilities.c.id.not_in(newest), capabilities.c.id.not_in(needed))
+    txn.execute(delete(capabilities).where(of_the_ven, unneeded))
 
 
 def to_look_at(txn: Txn, now: datetime, most: int) -> list[ReportRequest]:

@@ -87,6 +87,8 @@ vens = Table(
     Column("poll_frequency", Float, nullable=False),
     Column("wanted_poll_frequency", Float),
     Column("leniency", String),
+    Column("signatures", String),
+    Column("signing_fingerprint", LargeBinary(32)),
     Column("online", Boolean, nullable=False, default=False),
     Column("last_seen", Instant),
     Index(None, "online", "last_seen"),
@@ -101,6 +103,17 @@ certificates = Table(
     _ven_id(),
     Column("added_at", Instant, nullable=False),
     Index(None, "ven_id"),
+)
+
+# The signed messages of late, but for polls, by the SHA-256 of the certificate that signed them.
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("signer", LargeBinary(32), primary_key=True),
+    Column("timestamp", Instant, primary_key=True),
+    Column("nonce", String, primary_key=True),
+    Index(None, "timestamp"),
+    sqlite_with_rowid=False,
 )
 
 # Groups of VENs, kept by operators; who is in one stands among the traits.
@@ -319,6 +332,7 @@ report_requests = Table(
     Index(None, "ven_id", "state"),
     Index(None, "look_at"),
     Index(None, "fills"),
+    Index(None, "capability_id"),
 )
 
 # The data.  ``value`` is NULL for a missing one (NaN, INF) and for a ``payload`` that is no number:
@@ -406,5 +420,18 @@ opt_periods = Table(
     sqlite_with_rowid=False,
 )
 
-# What is known of the whole: whether the last process left the database in order, which offers VENs were told of.
+# What was answered to operators' requests that came with a key, so that one that comes again is not done again.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("asked", LargeBinary(32), nullable=False),
+    Column("answer", String, nullable=False),  # JSON
+    Column("kept_at", Instant, nullable=False),
+    Index(None, "kept_at"),
+)
+
+# What is known of the whole: whether the last process left the database in order, which offers VENs were told of,
+# how far they are told of what has changed for all, since when nonces are known.
 house = Table("house", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))

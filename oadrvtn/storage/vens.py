@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,15 +11,19 @@ import attrs
 from sqlalchemy import Integer, String, bindparam, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from .audience import GROUP, among
 from .database import Txn
-from .tables import Instant, bends, candidates, certificates, microseconds, vens
+from .paging import Cursor, page
+from .tables import Instant, bends, candidates, certificates, microseconds, traits, vens
 
 
 @attrs.frozen
 class Ven:
     """A VEN as the database knows it.  ``poll_frequency`` is in seconds, what it was last told.
 
-    ``wanted_poll_frequency`` is its own, ``leniency`` its own profile; None: those of the configuration.
+    ``wanted_poll_frequency`` is its own, ``leniency`` its own profile, ``signatures`` what its messages are about
+    signatures; None: those of the configuration.  ``signing_fingerprint`` is the SHA-256 of the certificate that it
+    signs with (None: that of its connections).
     ``source`` says who let it in: "config", "operator", or the policy "handler" or "open"; "unlisted" is one
     that the configuration no longer lists.  ``epoch`` counts its registrations and their ends.
     """
@@ -38,6 +43,8 @@ class Ven:
     poll_frequency: float
     wanted_poll_frequency: float | None
     leniency: str | None
+    signatures: str | None
+    signing_fingerprint: bytes | None
     online: bool
     last_seen: datetime | None
 
@@ -92,10 +99,42 @@ def listed(txn: Txn) -> list[Ven]:
     return [Ven(*row) for row in txn.execute(_VEN.order_by(vens.c.ven_id))]
 
 
-def registered_ids(txn: Txn) -> list[str]:
-    """The venIDs that take part in events: registered, and not for reports only."""
-    query = select(vens.c.ven_id).where(vens.c.registration_id.is_not(None), vens.c.report_only.is_(False))
-    return list(txn.execute(query).scalars())
+def found(
+    txn: Txn,
+    cursor: Cursor | None,
+    most: int,
+    *,
+    text: str | None = None,
+    online: bool | None = None,
+    registered: bool | None = None,
+    leniency: str | None = None,
+    usual_leniency: str,
+    group_id: str | None = None,
+) -> list[Ven]:
+    """A page of VENs by their IDs: those with a text in their ID or a name, with a leniency, of a group...
+
+    ``usual_leniency`` is that of VENs that have none of their own.
+    """
+    query = _VEN
+    if text is not None:
+        said = (vens.c.ven_id, vens.c.name, vens.c.ven_name)
+        query = query.where(or_(*(column.icontains(text, autoescape=True) for column in said)))
+    if online is not None:
+        query = query.where(vens.c.online.is_(online))
+    if registered is not None:
+        query = query.where(vens.c.registration_id.is_not(None) == registered)
+    if leniency is not None:
+        query = query.where(func.coalesce(vens.c.leniency, usual_leniency) == leniency)
+    if group_id is not None:
+        members = select(traits.c.ven_id).where(traits.c.kind == GROUP, traits.c.value == group_id)
+        query = query.where(vens.c.ven_id.in_(members))
+    return [Ven(*row) for row in txn.execute(page(query, [vens.c.ven_id], cursor, most))]
+
+
+def registered_after(txn: Txn, ven_id: str, most: int) -> list[Ven]:
+    """The next VENs that are registered, in the order of their IDs."""
+    query = _VEN.where(vens.c.registration_id.is_not(None), vens.c.ven_id > ven_id).order_by(vens.c.ven_id)
+    return [Ven(*row) for row in txn.execute(query.limit(most))]
 
 
 def add(txn: Txn, ven_id: str, name: str, source: str, poll_frequency: float, now: datetime) -> None:
@@ -103,6 +142,17 @@ def add(txn: Txn, ven_id: str, name: str, source: str, poll_frequency: float, no
     txn.execute(
         insert(vens).values(ven_id=ven_id, name=name, source=source, poll_frequency=poll_frequency, created_at=now)
     )
+
+
+def add_many(txn: Txn, rows: list[dict[str, Any]], known: Iterable[tuple[str, bytes]], now: datetime) -> None:
+    """New VENs, of the columns of the table, and by which certificates of 10 or 32 bytes they are known."""
+    certified = [
+        {"ven_id": ven_id, "short": each[-10:], "full": each if len(each) > 10 else None, "added_at": now}
+        for ven_id, each in known
+    ]
+    for table, values in ((vens, rows), (certificates, certified)):
+        if values:
+            txn.execute(insert(table), values)
 
 
 def change(txn: Txn, ven_id: str, **values: Any) -> None:
@@ -121,9 +171,26 @@ def fingerprints(txn: Txn, ven_id: str) -> list[bytes]:
     return list(txn.execute(query.order_by(certificates.c.added_at, certificates.c.short)).scalars())
 
 
+def fingerprints_of(txn: Txn, ven_ids: Collection[str]) -> dict[str, list[bytes]]:
+    """``fingerprints`` of many VENs."""
+    query = select(certificates.c.ven_id, func.coalesce(certificates.c.full, certificates.c.short))
+    query = query.where(among(certificates.c.ven_id, ven_ids))
+    known: dict[str, list[bytes]] = defaultdict(list)
+    for ven_id, each in txn.execute(query.order_by(certificates.c.added_at, certificates.c.short)):
+        known[ven_id].append(each)
+    return known
+
+
 def owner(txn: Txn, short: bytes) -> str | None:
     """The venID that a certificate belongs to."""
     return txn.execute(select(certificates.c.ven_id).where(certificates.c.short == short)).scalar()
+
+
+def owners(txn: Txn, shorts: Collection[bytes]) -> dict[bytes, str]:
+    """``owner`` of many certificates, without those that nobody has."""
+    query = select(certificates.c.short, certificates.c.ven_id)
+    wanted = [short.hex().upper() for short in shorts]
+    return {short: ven_id for short, ven_id in txn.execute(query.where(among(func.hex(certificates.c.short), wanted)))}
 
 
 def add_fingerprint(txn: Txn, ven_id: str, short: bytes, full: bytes | None, now: datetime) -> None:
@@ -237,9 +304,16 @@ def remember_candidate(txn: Txn, candidate: Candidate, most: int) -> None:
     txn.execute(delete(candidates).where(candidates.c.full.not_in(newest)))
 
 
-def list_candidates(txn: Txn) -> list[Candidate]:
-    """Those that wait, the last heard first."""
-    return [Candidate(*row) for row in txn.execute(select(candidates).order_by(candidates.c.last_seen.desc()))]
+def found_candidates(
+    txn: Txn, cursor: Cursor | None = None, most: int = 1000, text: str | None = None
+) -> list[Candidate]:
+    """A page of those that wait, who came last first; ``text`` stands in what they say of themselves."""
+    query = select(candidates)
+    if text is not None:
+        said = (candidates.c.subject, candidates.c.ven_id, candidates.c.ven_name)
+        query = query.where(or_(*(column.icontains(text, autoescape=True) for column in said)))
+    key = [candidates.c.first_seen, func.hex(candidates.c.full)]
+    return [Candidate(*row) for row in txn.execute(page(query, key, cursor, most, newest=True))]
 
 
 def drop_candidate(txn: Txn, short: bytes) -> Candidate | None:

@@ -28,7 +28,7 @@ from ..handlers.resource import Nowhere
 from ..model.config import Limits
 from ..security.certificates import describe
 from ..security.fingerprint import sha256
-from ..security.tls import peer_certificate
+from ..security.tls import own_certificate, peer_certificate
 
 log = Logger()
 
@@ -201,6 +201,15 @@ class VenChannel(http.HTTPChannel):
         self._in_time()
         self.site.connections.discard(self)
         super().connectionLost(reason)
+
+    def certificate_der(self) -> bytes:
+        """The certificate that the peer has shown."""
+        return self._der
+
+    def own_certificate(self) -> bytes | None:
+        """The SHA-256 of the one that we have shown."""
+        der = own_certificate(self.transport)
+        return sha256(der) if der else None
 
     def subject(self) -> str:
         """What the certificate calls its owner."""

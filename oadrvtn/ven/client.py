@@ -47,6 +47,7 @@ from ..model.report import (
 )
 from ..model.schema import Message
 from ..model.values import shown
+from ..security.signature import Signer
 from ..wire import decode, encode
 
 TIMEOUT = 30.0  # seconds for one exchange, connecting included
@@ -116,7 +117,8 @@ class VenClient:
 
     ``http``: a ``treq.client.HTTPClient``, or a ``treq.testing.StubTreq``.  ``base_url``: the VTN's
     address, with or without the path that OpenADR appends to it.  ``ven_id``: as it was agreed
-    beforehand, else what the first registration gives.
+    beforehand, else what the first registration gives.  ``signer`` signs what it sends, and has it ask for signed
+    answers; a signature that comes back is not looked at.
 
     Every method that sends fires with the decoded answer, whatever its response code (``accepted``
     tells), or fails with a VenError.  The VTN's answers are decoded strictly, without any bend.
@@ -130,6 +132,7 @@ class VenClient:
     registration_id: str | None = None
     timeout: float = TIMEOUT
     pool: HTTPConnectionPool | None = attrs.field(default=None, repr=False)
+    signer: Signer | None = attrs.field(default=None, repr=False)
 
     def send(self, message: Message, service: str | None = None) -> Deferred[Any]:
         """POST the message to its service, or to this one (oadrResponse has none of its own)."""
@@ -140,7 +143,10 @@ class VenClient:
         def too_late(result: Any, seconds: float) -> Any:
             raise Unreachable(f"{service}: no answer within {seconds:g} s")
 
-        exchange = Deferred.fromCoroutine(self._exchange(f"{self.base_url}{_PATH}/{service}", encode(message)))
+        document = encode(message)
+        if self.signer:
+            document = self.signer.sign(document, instant(self.clock))
+        exchange = Deferred.fromCoroutine(self._exchange(f"{self.base_url}{_PATH}/{service}", document))
         return exchange.addTimeout(self.timeout, self.clock, too_late)
 
     async def _exchange(self, url: str, body: bytes) -> Any:
@@ -186,7 +192,7 @@ class VenClient:
             profile_name="2.0b",
             transport_name="simpleHttp",
             report_only=False,
-            xml_signature=False,
+            xml_signature=self.signer is not None,
             ven_name=self.ven_name,
             http_pull_model=True,
         )

@@ -101,8 +101,10 @@ class Sight:
     def of(self, target: EiTarget, withdrawn: bool) -> EiTarget:
         """The part of a target that this VEN sees; of one that does not mean it (any more) its own venID."""
         alone = EiTarget(ven_ids=(self._ven_id,))
-        if withdrawn or target in (EVERYBODY, alone):
-            return alone if withdrawn else target
+        if target == EVERYBODY and not withdrawn:
+            return target
+        if withdrawn or target.evolve(ven_ids=()) == EVERYBODY:
+            return alone
         own = self._traits()
         for kind in _NAMED if target.ven_ids == alone.ven_ids else ():
             # What nobody is known to have is said to the one VEN that is named: it can only be its own.
@@ -165,6 +167,9 @@ def reconcile(txn: Txn, ven_ids: Collection[str], now: datetime) -> tuple[list[E
     Who joins gets the event, unless it holds another of its market context then: from that VEN it is
     withheld.  Who leaves gets the implied cancel.  VENs that take part in reports only are left alone.
     """
+    running = events.running(txn, now)
+    if not running:
+        return [], frozenset()
     takes_part = audience.participants(txn, ven_ids)
     traits = audience.held(txn, takes_part)
     in_programs = set[str]().union(*(found for (kind, _), found in traits.items() if kind == PROGRAM))
@@ -174,27 +179,27 @@ def reconcile(txn: Txn, ven_ids: Collection[str], now: datetime) -> tuple[list[E
     effects: list[Effect] = []
     joining: list[tuple[Event, set[str]]] = []
     busy: dict[str, list[Event]] = defaultdict(list)
-    for event in events.running(txn, now):
-        target = document(event.document).target
+    for event in running:
         there = lines[event.event_id]
         holding = {ven_id for ven_id, line in there.items() if not line.withdrawn}
         if event.for_everyone:
             elsewhere = in_programs - traits.get((PROGRAM, event.market_context), set())
             meant = {ven_id for ven_id, here in takes_part.items() if here or ven_id in holding} - elsewhere
         else:
-            named = [
-                traits.get((kind, value), set()) for kind, values in _named(txn, target).items() for value in values
-            ]
+            target = document(event.document).target
+            wanted = _named(txn, target) if traits else {}
+            named = [traits.get((kind, value), set()) for kind, values in wanted.items() for value in values]
             meant = takes_part.keys() & set(target.ven_ids).union(*named)
         for ven_id in holding & meant:
             busy[ven_id].append(event)
         if leaving := holding - meant:
             events.remove_lines(txn, event, leaving, now)
             effects += [Effect(ven_id, event.event_id, "removed") for ven_id in sorted(leaving)]
-        over = [line.ven_id for line in there.values() if line.state == "withheld" and line.ven_id not in meant]
-        events.withhold(txn, withheld_lines(event, over, now, None, state="superseded"))
+        if over := [line.ven_id for line in there.values() if line.state == "withheld" and line.ven_id not in meant]:
+            events.withhold_no_longer(txn, event, over)
         if event.ends_at is None or event.ends_at > now:
             joining.append((event, meant - holding))
+    told: list[dict[str, Any]] = []
     for event, found in joining:
         shown_to = []
         for ven_id in sorted(found):
@@ -207,10 +212,13 @@ def reconcile(txn: Txn, ven_ids: Collection[str], now: datetime) -> tuple[list[E
             again = free_at(in_the_way)
             if before is None or before.state != "withheld":
                 effects.append(Effect(ven_id, event.event_id, "withheld"))
+            if before and before.told and not before.removed:
+                events.remove_lines(txn, event, [ven_id], now)  # it was shown as cancelled; what is withheld is not
             if before is None or (before.state, before.deadline) != ("withheld", again):
                 events.withhold(txn, withheld_lines(event, [ven_id], now, again))
-        events.write_lines(txn, new_lines(event, shown_to, now))
+        told += new_lines(event, shown_to, now)
         effects += [Effect(ven_id, event.event_id, "shown") for ven_id in shown_to]
+    events.write_lines(txn, told)
     return effects, frozenset(effect.ven_id for effect in effects)
 
 
@@ -231,7 +239,9 @@ def make_room(txn: Txn, market_contexts: Iterable[str], now: datetime) -> frozen
 def release(txn: Txn, config: Config, now: datetime) -> tuple[None, Changes]:
     """Tell VENs of events that were withheld from them, now that those in the way are over."""
     waiting = events.withheld_from(txn, now)
-    return None, Changes(reconcile(txn, waiting, now)[1]) if waiting else NOTHING
+    changed = reconcile(txn, waiting, now)[1] if waiting else frozenset[str]()
+    events.forget_withheld(txn, now)
+    return None, Changes(changed)
 
 
 # --- what operators say of VENs -----------------------------------------------------------------------

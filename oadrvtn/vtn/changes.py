@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -33,3 +34,8 @@ NOTHING = Changes()
 def generate_id(prefix: str = "") -> str:
     """A new ID, 96 random bits in hex, behind a prefix that tells people what it is."""
     return prefix + secrets.token_hex(12)
+
+
+def dated(now: datetime) -> datetime:
+    """A moment as a message says it, in whole seconds: embedded VENs may not read fractions."""
+    return now.replace(microsecond=0)

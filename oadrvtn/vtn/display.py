@@ -15,16 +15,20 @@ from ..storage.database import Txn
 from ..storage.events import Event, Line, Telling
 from ..storage.vens import Ven
 from .audience import Sight
-from .changes import generate_id
+from .changes import dated, generate_id
 from .specs import document, turns, value_of
 
 
 @attrs.frozen
 class Distribution:
-    """An oadrDistributeEvent, and what a VEN learns from it: which versions, and which events are gone."""
+    """An oadrDistributeEvent, and what a VEN learns from it: which versions, and which events are gone.
+
+    ``open``: whether an answer to any of it, or its delivery, is waited for.
+    """
 
     message: OadrDistributeEvent
     tellings: frozenset[Telling]
+    open: bool
 
 
 def status_at(event: Event, now: datetime) -> tuple[str, datetime]:
@@ -59,7 +63,7 @@ def _shown(event: Event, line: Line, sight: Sight, now: datetime) -> OadrEvent:
     )
     return OadrEvent(
         event=made.evolve(
-            descriptor=made.descriptor.evolve(event_status=status, created_date_time=since),
+            descriptor=made.descriptor.evolve(event_status=status, created_date_time=dated(since)),
             event_signals=made.event_signals.evolve(signals=signals),
             target=sight.of(made.target, line.withdrawn),
         ),
@@ -86,17 +90,21 @@ def distribute(
     """
     sight = Sight(txn, ven_id)
     applicable = events.applicable(txn, ven_id, now)
-    shown = [(_shown(event, line, sight, now), line) for event, line in applicable]
+    shown = [(_shown(event, line, sight, now), line) for event, line in applicable if not line.removed]
     shown.sort(key=lambda pair: _order(pair[0]))
     # What a limit cuts off would be gone for good: then nothing can be told to be.
-    gone = events.removals(txn, ven_id, now) if limit is None else []
+    gone = [line for _, line in applicable if line.removed] if limit is None else []
     message = OadrDistributeEvent(
         response=None if answer_to is None else EiResponse.ok(answer_to),
         request_id=answer_to or generate_id("req-"),
         vtn_id=config.vtn_id,
         events=tuple(event for event, _ in shown[:limit]),
     )
-    return Distribution(message, frozenset(line.telling for line in (*(line for _, line in shown[:limit]), *gone)))
+    return Distribution(
+        message,
+        tellings=frozenset(line.telling for line in (*(line for _, line in shown[:limit]), *gone)),
+        open=any(line.wants != "nothing" for _, line in applicable),
+    )
 
 
 def request(txn: Txn, config: Config, ven: Ven, message: OadrRequestEvent, now: datetime) -> Distribution:

@@ -8,14 +8,14 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..model.config import Config
 from ..storage import vens
 from ..storage.database import Txn
-from . import audience, events, readings
+from . import audience, events, provider, readings, replay, wishes
 from .changes import NOTHING, Changes
 from .vtn import Vtn
 
@@ -42,12 +42,19 @@ ROUND: tuple[Callable[[Txn, Config, datetime], tuple[Any, Changes]], ...] = (
     events.note_unanswered,
     audience.release,
     readings.fill_gaps,
+    provider.tell_on,
+    wishes.ask_on,
+    replay.forget,
 )
-"""The rules of a round, in this order."""
+"""The rules of a round, in this order; each is repeated for as long as it replies that there may be more."""
+
+
+TICK = 1.0
+"""Seconds between two looks at how late the reactor is."""
 
 
 class Duties(Service):
-    """Runs the rounds while it is running, and a last flush when it stops."""
+    """Runs the rounds while it is running, and a last flush when it stops; also notes how late the reactor is."""
 
     log = Logger()
 
@@ -57,21 +64,33 @@ class Duties(Service):
         self._loop.clock = clock
         self._done: Deferred[Any] | None = None
         self._last = clock.seconds()
+        self._tick: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Begin the rounds."""
         super().startService()
+        self._wait()
         self._done = self._loop.start(INTERVAL, now=False)
 
     async def stopService(self) -> None:
         """End the rounds and write what is counted."""
         super().stopService()
+        if self._tick:
+            self._tick.cancel()
+            self._tick = None
         if self._loop.running:
             self._loop.stop()
         try:
             await self._vtn.flush()
         except Exception:
             self.log.failure("the last counts could not be written")
+
+    def _wait(self) -> None:
+        self._tick = self._vtn.clock.callLater(TICK, self._note, self._vtn.clock.seconds() + TICK)
+
+    def _note(self, due: float) -> None:
+        self._vtn.lag.note(max(0.0, self._vtn.clock.seconds() - due))
+        self._wait()
 
     def round(self) -> Deferred[None]:
         """One round; an error is logged and does not end the rounds."""
@@ -85,6 +104,7 @@ class Duties(Service):
             if paused:  # a process that stood still heard nobody: that is not the VENs' silence
                 await self._vtn.write("wake", wake)
             for rule in ROUND:
-                await self._vtn.write(rule.__name__, rule, self._vtn.config)
+                while await self._vtn.write(rule.__name__, rule, self._vtn.config):
+                    pass
         except Exception:
             self.log.failure("a round of duties failed, the next will try again")

@@ -19,7 +19,8 @@ from ..storage.events import Answer, Event, Line
 from ..storage.vens import Ven
 from ..wire.codec import to_xml
 from .audience import check_target, concerned, free_at, make_room, new_lines, withheld_lines
-from .changes import NOTHING, Changes, generate_id
+from .changes import NOTHING, Changes, dated, generate_id
+from .outbox import NOT_SENT, Sendings
 from .specs import EVERYBODY, EventSpec, SignalSpec, build, check_conventions, document, ends_at, gone_at, spec_of
 
 __all__ = ["EventSpec", "SignalSpec", "build", "spec_of"]
@@ -29,6 +30,11 @@ _VOLATILE = (
     "modification_number", "modification_date_time", "modification_reason", "created_date_time", "event_status",
 )  # fmt: skip
 """What may differ in an event that has not changed (rule 5)."""
+_WHEN_AND_WHOM = {
+    "dtstart": "dtstart", "duration": "duration", "signals": "signals[0].intervals",
+    "market_context": "market_context", "target": "target",
+}  # fmt: skip
+"""The fields by which an event may be over already or meet another, and their places."""
 
 
 # --- what operators make ------------------------------------------------------------------------------
@@ -69,9 +75,9 @@ def _stored(
     )
 
 
-def _check_time(event: Event, now: datetime) -> None:
+def _check_time(event: Event, now: datetime, place: str = "dtstart") -> None:
     if event.ends_at is not None and event.ends_at <= now:
-        raise InvalidData.at("dtstart", f"the event would have ended at {event.ends_at}")
+        raise InvalidData.at(place, f"the event would have ended at {event.ends_at}")
 
 
 def _in_the_way(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime) -> dict[str, list[tuple[str, Any]]]:
@@ -83,12 +89,12 @@ def _in_the_way(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime)
     return found
 
 
-def _check_overlap(found: Mapping[str, list[tuple[str, Any]]]) -> None:
+def _check_overlap(found: Mapping[str, list[tuple[str, Any]]], place: str = "dtstart") -> None:
     if found:
         ids = sorted({event_id for pairs in found.values() for event_id, _ in pairs})
         whom = ", ".join(sorted(found)[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         others = ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")
-        raise NotAllowed.at("dtstart", f"overlaps event {others} of the market context at {whom}")
+        raise NotAllowed.at(place, f"overlaps event {others} of the market context at {whom}")
 
 
 def _concerning(event: Event, ven_ids: Collection[str], room: frozenset[str] = frozenset()) -> Changes:
@@ -158,16 +164,18 @@ def modify(
     if "signals" in changes and not force:
         check_conventions(made)
     new = _stored(made, after, event.source, event.created_at, now)
-    _check_time(new, now)
+    place = next((place for name, place in _WHEN_AND_WHOM.items() if name in changes), "dtstart")
+    _check_time(new, now, place)
     if "target" in changes:
         check_target(txn, after.target)
     before = {line.ven_id: line for line in events.current_lines(txn, event_id)}
     told = {ven_id for ven_id, line in before.items() if line.told}
+    held = {ven_id for ven_id, line in before.items() if not line.withdrawn}
     withheld = {ven_id for ven_id, line in before.items() if line.state == "withheld"}
     audience = concerned(txn, after.target, after.market_context, told)
     moved = any(getattr(new, name) != getattr(event, name) for name in ("market_context", "dtstart", "ends_at"))
-    in_the_way = _in_the_way(txn, new, audience if moved else audience - (told - withheld), now)
-    _check_overlap({ven_id: found for ven_id, found in in_the_way.items() if ven_id not in withheld})
+    in_the_way = _in_the_way(txn, new, audience if moved else audience - held, now)
+    _check_overlap({ven_id: found for ven_id, found in in_the_way.items() if ven_id not in withheld}, place)
     events.supersede(txn, event_id)
     events.change(txn, new)
     events.write_lines(txn, new_lines(new, sorted(audience - in_the_way.keys()), now))
@@ -223,7 +231,10 @@ def cancel(
     made = document(event.document)
     number = event.modification_number + 1
     descriptor = made.descriptor.evolve(
-        modification_number=number, modification_date_time=now, modification_reason=reason, created_date_time=now
+        modification_number=number,
+        modification_date_time=dated(now),
+        modification_reason=reason,
+        created_date_time=dated(now),
     )
     made = made.evolve(descriptor=descriptor)
     new = attrs.evolve(
@@ -295,13 +306,12 @@ def created_event(
     ven: Ven,
     message: OadrCreatedEvent,
     now: datetime,
-    sent: Collection[object] = (),
+    sent: Sendings = NOT_SENT,
 ) -> tuple[OadrResponse, Changes]:
     """Record a VEN's answers; each counts for itself, and the first fault gives the code of the reply.
 
     An unknown event is 452, a modification number other than the present one 450 (section 6.12); an
-    opt by oadrCreateOpt outranks what is said here (rule 206).  ``sent`` holds the keys of what was sent
-    and is not counted in the database yet.
+    opt by oadrCreateOpt outranks what is said here (rule 206).
     """
     faults: list[VtnError] = []
     for answer in message.event_responses:
@@ -321,8 +331,8 @@ def _record(txn: Txn, ven_id: str, response: EventResponse, now: datetime) -> No
     event_id = response.qualified_event_id.event_id
     number = response.qualified_event_id.modification_number
     event = events.get(txn, event_id)
-    line = _sent(events.line(txn, ven_id, event_id, number))
-    if event is None or (line or _sent(events.line(txn, ven_id, event_id, event.modification_number))) is None:
+    line = sent_line(txn, ven_id, event_id, number)
+    if event is None or not (line or sent_line(txn, ven_id, event_id, event.modification_number)):
         raise InvalidID(f"eventID {shown(event_id)} was never sent to this VEN")
     answer = Answer(
         ven_id=ven_id,
@@ -336,13 +346,16 @@ def _record(txn: Txn, ven_id: str, response: EventResponse, now: datetime) -> No
         events.record_answer(txn, ven_id, event_id, answer)
     if line is None or number != event.modification_number:
         raise OutOfSequence(f"eventID {event_id!r} is at modificationNumber {event.modification_number}, not {number}")
-    if not line.removed:  # else it is gone for this VEN, whatever it says of it
+    if not line.removed and line.state != "withheld":  # else it is gone for this VEN, whatever it says of it
         _answered(txn, line, answer, now)
 
 
-def _sent(line: Line | None) -> Line | None:
-    """What was not withheld all along."""
-    return line if line and (line.state != "withheld" or line.removed) else None
+def sent_line(txn: Txn, ven_id: str, event_id: str, modification_number: int) -> Line | None:
+    """A line of the ledger that was not withheld all along."""
+    line = events.line(txn, ven_id, event_id, modification_number)
+    if line and line.state == "withheld" and not (line.removed or line.first_offered or line.answered_at):
+        return None
+    return line
 
 
 def _answered(txn: Txn, line: Line, answer: Answer, now: datetime) -> None:
@@ -366,7 +379,7 @@ def opt_type(txn: Txn, ven_id: str, event_id: str, answer: Answer | None) -> str
     return answer.opt_type if answer and says_yes(answer.response_code) else None
 
 
-def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime, sent: Collection[object]) -> None:
+def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime, sent: Sendings) -> None:
     """A VEN that refuses a whole oadrDistributeEvent has answered all that was sent and waited for an answer.
 
     What is not known to have been sent stays open: at worst, after a kill, it is sent and refused once more.

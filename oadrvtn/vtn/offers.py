@@ -17,6 +17,7 @@ from ..model.report import OadrReport, OadrReportDescription, OadrReportRequest,
 from ..model.values import Duration, shown
 from ..storage.provided import Provided
 from ..wire.codec import from_xml, to_xml
+from .changes import dated
 
 METADATA = "METADATA"
 """The reportSpecifierID by which the offers themselves are asked for (rule 306)."""
@@ -49,7 +50,7 @@ def described(offer: Offer, now: datetime) -> OadrReport:
         report_request_id="0",
         report_specifier_id=offer.report_specifier_id,
         report_name=f"METADATA_{offer.report_name}",
-        created_date_time=now,
+        created_date_time=dated(now),
     )
 
 

@@ -26,7 +26,7 @@ from ..storage.opts import Opt, Span
 from ..storage.vens import Ven
 from ..wire.codec import from_xml, to_xml
 from .changes import NOTHING, Changes
-from .events import opt_type
+from .events import opt_type, sent_line
 
 MOST = 10_000
 """So many opts and periods of schedules may stand of one VEN."""
@@ -56,7 +56,7 @@ def create(txn: Txn, config: Config, ven: Ven, message: OadrCreateOpt, now: date
         received_at=now,
     )
     opts.put(txn, opt, _periods(message))
-    _check_size(txn, ven.ven_id)
+    _check_size(txn, ven.ven_id, now)
     for event_id in {before and before.event_id, opt.event_id} - {None}:
         _apply(txn, ven.ven_id, str(event_id))
     return OadrCreatedOpt(response=EiResponse.ok(message.request_id), opt_id=message.opt_id), NOTHING
@@ -80,7 +80,7 @@ def _check_target(txn: Txn, ven_id: str, target: EiTarget) -> None:
 def _check_event(txn: Txn, ven_id: str, qualified: QualifiedEventID) -> None:
     """Only an event that the VEN was sent, and its present version."""
     event = events.get(txn, qualified.event_id)
-    if event is None or events.line(txn, ven_id, event.event_id, event.modification_number) is None:
+    if event is None or sent_line(txn, ven_id, event.event_id, event.modification_number) is None:
         raise InvalidID(f"eventID {shown(qualified.event_id)} was never sent to this VEN")
     if qualified.modification_number != event.modification_number:
         raise OutOfSequence(f"eventID {event.event_id!r} is at modificationNumber {event.modification_number}")
@@ -112,10 +112,10 @@ def _periods(message: OadrCreateOpt) -> list[tuple[datetime, datetime | None]]:
     return periods
 
 
-def _check_size(txn: Txn, ven_id: str) -> None:
-    """Bound what one VEN may have kept; where it is too much, what it has cancelled is forgotten."""
+def _check_size(txn: Txn, ven_id: str, now: datetime) -> None:
+    """Bound what one VEN may have kept; where it is too much, what is cancelled or past is forgotten."""
     if opts.size(txn, ven_id) > MOST:
-        opts.forget_cancelled(txn, ven_id)
+        opts.forget_past(txn, ven_id, now)
         if opts.size(txn, ven_id) > MOST:
             raise NotAllowed(f"oadrCreateOpt: {MOST} opts and periods are the most of one VEN")
 

@@ -6,8 +6,9 @@ apply are sent together.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
@@ -15,13 +16,20 @@ from ..model.errors import InvalidID
 from ..model.party import EiResponse, says_yes
 from ..model.schema import Message
 from ..model.values import shown
-from ..storage import events, outbox
+from ..storage import events, notes, outbox, vens
 from ..storage.database import Txn
 from ..storage.vens import Ven
 from ..wire.codec import to_xml
 
 MOST_OFFERS = 10
 """After so many an entry is given up."""
+Sendings = Mapping[int | events.Telling, datetime]
+"""When what was sent, and is not counted in the database yet, went out last: entries by their id, and tellings."""
+NOT_SENT: Sendings = MappingProxyType({})
+
+
+VENS_AT_ONCE = 200
+"""Of so many, one after the other, something is queued in one transaction: others write as well."""
 
 
 @attrs.frozen
@@ -72,6 +80,18 @@ def put(
     )
 
 
+def next_vens(txn: Txn, note: str) -> list[Ven]:
+    """The next of all registered VENs, behind the one that is noted, and so on until there are none.
+
+    The note is "" at the beginning, and not there where nothing is to be done.
+    """
+    after = notes.get(txn, note)
+    found = [] if after is None else vens.registered_after(txn, after, VENS_AT_ONCE)
+    if after is not None:
+        notes.put(txn, note, found[-1].ven_id if len(found) == VENS_AT_ONCE else None)
+    return found
+
+
 def due(txn: Txn, ven_id: str, now: datetime) -> tuple[Due, ...]:
     """What waits for a VEN, in the order of first sending: register_report, then events, then by age."""
     waiting = [
@@ -93,13 +113,15 @@ def settle(
     now: datetime,
     references: Collection[str] = (),
     good: Collection[str] = (),
+    sent: Sendings = NOT_SENT,
 ) -> list[outbox.Entry]:
     """Close the entries that a VEN's answer is about: done, or refused with its code; returns what was closed.
 
     They are found by requestID or by ``references``; where neither is known (VENs send it empty, as ``0``,
-    or an earlier one) it is the only open entry of the kind.  An answer to something closed has no effect.
-    A code counts as good that says yes or is among ``good``.  Raises InvalidID for an ID that was never
-    issued to this VEN, where it was never told anything of the kind either.
+    or an earlier one) it is what was last sent of the kind, with all that went out at the same moment: the
+    requests within one oadrRegisteredReport.  An answer to something closed has no effect.  A code counts as
+    good that says yes or is among ``good``.  Raises InvalidID for an ID that was never issued to this VEN,
+    where it was never told anything of the kind either.
     """
     asked = response.request_id
     waiting = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == kind]
@@ -109,9 +131,10 @@ def settle(
         if (asked and entry.request_id == asked) or not entry.references.isdisjoint(references)
     ]
     if not found and not (asked and outbox.issued(txn, ven.ven_id, kind, asked)):
-        if len(waiting) == 1 and not references:
-            found = waiting
-        elif asked and not waiting and not outbox.ever(txn, ven.ven_id, kind):
+        times = {} if references else {entry.id: sent.get(entry.id) or entry.last_offered for entry in waiting}
+        last = max(filter(None, times.values()), default=None)
+        found = [entry for entry in waiting if last and times.get(entry.id) == last]
+        if asked and not waiting and not outbox.ever(txn, ven.ven_id, kind):
             raise InvalidID(f"requestID {shown(asked)} was never issued to this VEN")
     done = says_yes(response.response_code) or response.response_code in good
     outbox.close(

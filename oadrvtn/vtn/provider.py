@@ -24,18 +24,19 @@ from ..model.report import (
     OadrUpdateReport,
 )
 from ..model.values import shown
-from ..storage import outbox, provided, vens
+from ..storage import notes, outbox, provided, vens
 from ..storage.database import Txn
 from ..storage.provided import Provided
 from ..storage.vens import Ven
 from ..wire.codec import from_xml, to_xml
-from .changes import NOTHING, Changes, generate_id
+from .changes import NOTHING, Changes, dated, generate_id
 from .offers import METADATA, MOST_READINGS, Task, accept, described, next_task, readings
-from .outbox import put, settle
+from .outbox import NOT_SENT, Sendings, next_vens, put, settle
 
 MOST_REQUESTS = 50
 """So many requests of a VEN may be pending."""
 
+_TOLD = "offers told up to"  # the note of how far the VENs are told of offers that have changed
 _KEPT = 100  # requests of a VEN that are remembered, pending or over
 _REMEMBERED = timedelta(minutes=10)  # so long an answer to an update that was replaced finds it
 _AGAIN = timedelta(minutes=1)  # until the readings that could not be had are asked for once more
@@ -56,29 +57,35 @@ def tell_offers(txn: Txn, config: Config, ven: Ven, now: datetime, report_reques
     put(txn, ven, "register_report", message, now, request_id=request_id, reference=report_request_id)
 
 
-def announce(txn: Txn, config: Config, now: datetime) -> tuple[None, Changes]:
-    """Tell every registered VEN of offers that have changed; what is not offered any more ends."""
+def announce(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
+    """Begin to tell every registered VEN of offers that have changed; what is not offered any more ends."""
     always = datetime(1970, 1, 1, tzinfo=UTC)
     digest = hashlib.sha256(b"".join(to_xml(described(offer, always)) for offer in config.offers)).hexdigest()
-    told = provided.told(txn)
+    told = notes.get(txn, "offers")
     if told == digest or (told is None and not config.offers):
-        return None, NOTHING
-    provided.tell(txn, digest)
+        return False, NOTHING
+    notes.put(txn, "offers", digest)
     for request in provided.listed(txn, state="open"):
         if next_task(config, request, now) is None:
             _end(txn, request.ven_id, "superseded", [request.report_request_id], now)
-    for ven in vens.listed(txn):
-        if ven.registered:
-            outbox.supersede(txn, ven.ven_id, now, ["register_report"])
-            tell_offers(txn, config, ven, now)
-    return None, Changes(everyone=True)
+    notes.put(txn, _TOLD, "")
+    return tell_on(txn, config, now)
+
+
+def tell_on(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
+    """Tell the next VENs of offers that have changed; whether there may be more (a duty)."""
+    told = next_vens(txn, _TOLD)
+    for ven in told:
+        outbox.supersede(txn, ven.ven_id, now, ["register_report"])
+        tell_offers(txn, config, ven, now)
+    return bool(told), Changes.of(*(ven.ven_id for ven in told))
 
 
 def registered_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrRegisteredReport, now: datetime
+    txn: Txn, config: Config, ven: Ven, message: OadrRegisteredReport, now: datetime, sent: Sendings = NOT_SENT
 ) -> tuple[OadrResponse | OadrCreatedReport, Changes]:
     """The VEN took note of what the VTN can report, and may ask for some of it."""
-    settled = settle(txn, ven, "register_report", message.response, now)
+    settled = settle(txn, ven, "register_report", message.response, now, sent=sent)
     if message.report_requests:
         had = {entry.reference for entry in settled}  # who asks for METADATA by way of thanks for it has it
         wanted = [
@@ -177,10 +184,10 @@ def _close(txn: Txn, ven_id: str, ids: Collection[str], now: datetime) -> list[o
 
 
 def updated_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrUpdatedReport, now: datetime
+    txn: Txn, config: Config, ven: Ven, message: OadrUpdatedReport, now: datetime, sent: Sendings = NOT_SENT
 ) -> tuple[OadrResponse | OadrCanceledReport, Changes]:
     """A VEN has taken data of the VTN, or knows nothing of it (452), which ends it; a cancel that it carries counts."""
-    settled = settle(txn, ven, "update_report", message.response, now)
+    settled = settle(txn, ven, "update_report", message.response, now, sent=sent)
     if message.response.response_code == InvalidID.response_code:
         provided.end(txn, ven.ven_id, "refused", [entry.reference for entry in settled if entry.reference is not None])
     if message.cancel_report:
@@ -238,7 +245,7 @@ def _deliver(
             report_request_id=request.report_request_id,
             report_specifier_id=task.offer.report_specifier_id,
             report_name=task.offer.report_name,
-            created_date_time=now,
+            created_date_time=dated(now),
         )
         _update(txn, ven, OadrUpdateReport(request_id="", reports=(report,)), now, request.report_request_id)
     next_at = task.until + timedelta(seconds=task.back)
@@ -257,13 +264,8 @@ def _update(txn: Txn, ven: Ven, message: OadrUpdateReport, now: datetime, report
     put(txn, ven, "update_report", message, now, request_id=request_id, reference=report_request_id)
 
 
-def supply(txn: Txn, ven: Ven, message: OadrUpdateReport, now: datetime) -> tuple[None, Changes]:
-    """Queue a report that a user's handler has for a VEN.  Raises ValueError for one that the schema refuses."""
-    present = vens.get(txn, ven.ven_id)
-    if present is None or not present.registered or present.epoch != ven.epoch:
-        return None, NOTHING
-    try:
-        _update(txn, present, message, now)
-    except InvalidData as error:
-        raise ValueError(f"on_request_report: {error.description}") from error
-    return None, Changes.of(ven.ven_id)
+def supply(txn: Txn, ven: Ven, message: OadrUpdateReport, now: datetime) -> Changes:
+    """Queue a report that a user's handler has for a VEN.  Raises InvalidData for one that the schema refuses."""
+    _update(txn, ven, message, now)
+    provided.forget_entries(txn, [ven.ven_id], now - _REMEMBERED)
+    return Changes.of(ven.ven_id)

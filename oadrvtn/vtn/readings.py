@@ -162,8 +162,8 @@ _PERIOD = timedelta(minutes=10)
 _PATIENCE = timedelta(hours=1)
 """So long what was asked to fill a gap may take before more is asked."""
 _MOST_FILLED = 10_000
-_LOOKS = 200
-"""So many requests are looked at in a round."""
+_LOOKS = 20
+"""So many requests are looked at in one transaction."""
 
 
 @attrs.frozen
@@ -215,14 +215,15 @@ def gaps(
     return found
 
 
-def fill_gaps(txn: Txn, config: Config, now: datetime) -> tuple[None, Changes]:
-    """Ask for missing readings as history, each gap once, of VENs that are there and offer it (a duty).
+def fill_gaps(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
+    """Ask for missing readings as history, each gap once, of VENs that are there and offer it; whether more is due.
 
     A VEN that is offline is asked when it is back, for the whole time; one that has not brought what it was
     last asked for is not asked for more.
     """
     looked = reports.to_look_at(txn, now, _LOOKS)
-    return None, Changes(frozenset(request.ven_id for request in looked if _fill(txn, request, now)))
+    asked = frozenset(request.ven_id for request in looked if _fill(txn, request, now))
+    return len(looked) == _LOOKS, Changes(asked)
 
 
 def _fill(txn: Txn, request: ReportRequest, now: datetime) -> bool:
@@ -245,6 +246,7 @@ def _fill(txn: Txn, request: ReportRequest, now: datetime) -> bool:
     reports.change_requests(txn, ven.ven_id, [request.report_request_id], [request.state], **look)
     if asked:
         requests.ask(txn, ven, asked, now)
+        requests.forget(txn, ven.ven_id)
     return bool(asked)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import get_args
 
 import attrs
 
-from ..model.config import Config
+from ..model.config import Config, Signatures
 from ..model.errors import DeploymentError, InvalidData, InvalidID, NotAllowed, NotRegistered
 from ..model.party import (
     EiResponse,
@@ -29,20 +30,12 @@ from ..storage.vens import Ven
 from ..wire import bends
 from .audience import reconcile
 from .changes import NOTHING, Changes, generate_id
-from .outbox import put, settle
+from .outbox import NOT_SENT, Sendings, put, settle
 from .provider import tell_offers
-from .requests import ask_again
+from .requests import ask_again, current, forget, registered
 
 PROFILES = (OadrProfile(profile_name="2.0b", transports=("simpleHttp",)),)
 """What this VTN speaks; mandatory in every oadrCreatedPartyRegistration."""
-
-
-def current(txn: Txn, ven_id: str) -> Ven:
-    """The VEN as it is within this transaction."""
-    ven = vens.get(txn, ven_id)
-    if ven is None:
-        raise InvalidID(f"venID {shown(ven_id)} is not known")
-    return ven
 
 
 def _created(config: Config, request_id: str, ven: Ven | None) -> OadrCreatedPartyRegistration:
@@ -106,11 +99,6 @@ def create(
     check_offer(message)
     if message.registration_id and ven.registered and message.registration_id != ven.registration_id:
         raise InvalidID("registrationID is not the one that this VEN was given")
-    answered = ("request_reregistration", "cancel_registration")
-    outbox.close(txn, [entry.id for entry in outbox.pending(txn, ven.ven_id) if entry.kind in answered], "done", now)
-    provided.end(txn, ven.ven_id, "superseded")
-    outbox.supersede(txn, ven.ven_id, now)
-    reports.supersede_requests(txn, ven.ven_id, now)
     vens.change(
         txn,
         ven.ven_id,
@@ -127,20 +115,35 @@ def create(
         last_seen=now,
     )
     again = current(txn, ven.ven_id)
+    if ven.epoch:  # else there is nothing yet that could end, or be told again
+        _start_again(txn, again, now)
     tell_offers(txn, config, again, now)
-    ask_again(txn, again, now)
     if not again.report_only:
-        events.show_again(txn, ven.ven_id, now)
         reconcile(txn, [ven.ven_id], now)
     hooks = () if ven.online else (("on_ven_online", (ven.ven_id,)),)
     return _created(config, message.request_id, again), Changes.of(ven.ven_id, hooks=hooks)
 
 
+def _start_again(txn: Txn, ven: Ven, now: datetime) -> None:
+    answered = ("request_reregistration", "cancel_registration")
+    outbox.close(txn, [entry.id for entry in outbox.pending(txn, ven.ven_id) if entry.kind in answered], "done", now)
+    _close_all(txn, ven.ven_id, now)
+    forget(txn, ven.ven_id)
+    ask_again(txn, ven, now)
+    if not ven.report_only:
+        events.show_again(txn, ven.ven_id, now)
+
+
+def _close_all(txn: Txn, ven_id: str, now: datetime) -> None:
+    """What was queued for a VEN, or asked by it and of it, ends with its registration."""
+    provided.end(txn, ven_id, "superseded")
+    outbox.supersede(txn, ven_id, now)
+    reports.supersede_requests(txn, ven_id, now)
+
+
 def _end(txn: Txn, ven: Ven, now: datetime) -> Changes:
     vens.change(txn, ven.ven_id, registration_id=None, epoch=ven.epoch + 1, online=False)
-    provided.end(txn, ven.ven_id, "superseded")
-    outbox.supersede(txn, ven.ven_id, now)
-    reports.supersede_requests(txn, ven.ven_id, now)
+    _close_all(txn, ven.ven_id, now)
     return Changes.of(ven.ven_id)
 
 
@@ -158,7 +161,7 @@ def cancel(
 
 
 def canceled(
-    txn: Txn, config: Config, ven: Ven, message: OadrCanceledPartyRegistration, now: datetime
+    txn: Txn, config: Config, ven: Ven, message: OadrCanceledPartyRegistration, now: datetime, sent: Sendings = NOT_SENT
 ) -> tuple[OadrResponse, Changes]:
     """The VEN's answer to the VTN's oadrCancelPartyRegistration ends the registration.
 
@@ -167,7 +170,7 @@ def canceled(
     ven = current(txn, ven.ven_id)
     if not ven.registered and not outbox.ever(txn, ven.ven_id, "cancel_registration"):
         raise NotRegistered(f"VEN {ven.ven_id!r} is not registered")
-    closed = settle(txn, ven, "cancel_registration", message.response, now)
+    closed = settle(txn, ven, "cancel_registration", message.response, now, sent=sent)
     reply = OadrResponse(response=EiResponse.ok(message.response.request_id), ven_id=ven.ven_id)
     if any(entry.epoch == ven.epoch for entry in closed) and says_yes(message.response.response_code):
         return reply, _end(txn, ven, now)
@@ -177,16 +180,9 @@ def canceled(
 # --- what an operator asks ----------------------------------------------------------------------------
 
 
-def _registered(txn: Txn, ven_id: str) -> Ven:
-    ven = current(txn, ven_id)
-    if not ven.registered:
-        raise NotAllowed(f"VEN {ven_id!r} is not registered")
-    return ven
-
-
 def request_cancellation(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
     """Ask a VEN to take note that its registration ends."""
-    ven = _registered(txn, ven_id)
+    ven = registered(txn, ven_id)
     assert ven.registration_id
     outbox.supersede(txn, ven_id, now, ["cancel_registration"])
     request_id = generate_id("req-")
@@ -197,7 +193,7 @@ def request_cancellation(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Ch
 
 def request_reregistration(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
     """Ask a VEN to register again."""
-    ven = _registered(txn, ven_id)
+    ven = registered(txn, ven_id)
     outbox.supersede(txn, ven_id, now, ["request_reregistration"])
     put(txn, ven, "request_reregistration", OadrRequestReregistration(ven_id=ven_id), now)
     return None, Changes.of(ven_id)
@@ -246,6 +242,24 @@ def set_leniency(txn: Txn, ven_id: str, profile: str | None, now: datetime) -> t
     if profile is not None and profile not in bends.PROFILES:
         raise InvalidData.at("leniency", f"{profile!r} is no profile", bends.PROFILES)
     vens.change(txn, ven_id, leniency=profile)
+    return current(txn, ven_id), Changes.of(ven_id)
+
+
+def set_signatures(txn: Txn, ven_id: str, level: str | None, now: datetime) -> tuple[Ven, Changes]:
+    """Say what a VEN's messages are about signatures, or with None that the configuration says it."""
+    _of_operators(txn, ven_id, "signatures")
+    if level is not None and level not in get_args(Signatures):
+        raise InvalidData.at("signatures", f"{level!r} is no level", get_args(Signatures))
+    vens.change(txn, ven_id, signatures=level)
+    return current(txn, ven_id), Changes.of(ven_id)
+
+
+def set_signing_fingerprint(txn: Txn, ven_id: str, full: bytes | None, now: datetime) -> tuple[Ven, Changes]:
+    """Say with which certificate a VEN signs, or with None that it is the one of its connections."""
+    _of_operators(txn, ven_id, "signing_fingerprint")
+    if full is not None and len(full) != fingerprint.FULL:
+        raise InvalidData.at("signing_fingerprint", f"is not the whole SHA-256 of a certificate: {len(full)} bytes")
+    vens.change(txn, ven_id, signing_fingerprint=full)
     return current(txn, ven_id), Changes.of(ven_id)
 
 
@@ -370,7 +384,13 @@ def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[s
         vens.drop_fingerprints(txn, ven_id, map(fingerprint.short, fingerprints))
     for known in config.vens:
         ven, _ = add(txn, config, known.ven_id, known.name or known.ven_id, wanted[known.ven_id], "config", now)
-        vens.change(txn, known.ven_id, leniency=known.leniency)
+        vens.change(
+            txn,
+            known.ven_id,
+            leniency=known.leniency,
+            signatures=known.signatures,
+            signing_fingerprint=known.signing_fingerprint and fingerprint.parse(known.signing_fingerprint),
+        )
         if known.poll_frequency != ven.wanted_poll_frequency:
             _want(txn, config, ven, known.poll_frequency, now)
     return gone, Changes(vens=frozenset(gone) | listed)

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import provider
+from .hooks import called
 from .offers import Task, readings
 from .vtn import Vtn
 
@@ -89,7 +90,7 @@ class Reporter(Service):
 
     def _found(self, task: Task, late: set[str]) -> Deferred[Any]:
         """The intervals of a report; in a round nobody waits twice for a source that is late."""
-        asked = maybeDeferred(self._ask, task, late)
+        asked = called(self._ask, task, late)
         answer: Deferred[Any] = Deferred(lambda _: asked.cancel())
         asked.addBoth(lambda result: None if answer.called else answer.callback(result))
         return answer.addTimeout(PATIENCE, self._clock).addCallback(lambda found: readings(task, found))

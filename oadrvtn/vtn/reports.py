@@ -23,7 +23,7 @@ from ..storage.vens import Ven
 from ..wire.codec import from_xml, to_xml
 from . import audience, requests, wishes
 from .changes import Changes
-from .outbox import settle
+from .outbox import NOT_SENT, Sendings, settle
 from .requests import METADATA, UNSTARTED
 
 _OVER = ("superseded", "cancelled")
@@ -76,8 +76,8 @@ def register_report(
 ) -> tuple[OadrRegisteredReport, Changes]:
     """Keep what a VEN can report, as a new version where it differs from the last, and ask for what is wanted.
 
-    What ran is over then and is asked for anew, but for what an operator asks and is not answered yet; unless
-    the VEN says the same as before, because it was asked for its METADATA (rule 327).
+    What ran is over then and is asked for anew, but for what an operator asks and is not answered yet, and for
+    requests of METADATA; unless the VEN says the same as before, because it was asked for it (rule 327).
     """
     last = reports.current_capability(txn, ven.ven_id)
     same = last is not None and _plain(from_xml(OadrRegisterReport, last.document)) == _plain(message)
@@ -86,8 +86,9 @@ def register_report(
     reports.describe(txn, version, points)
     resources = sorted({resource_id for point in points for resource_id in point.resource_ids})
     audience.set_traits(txn, ven.ven_id, {"resource_ids": resources}, now, source="metadata")
-    if not (_asked(txn, ven, message, now) and same):
-        reports.supersede_requests(txn, ven.ven_id, now)
+    asked = _asked(txn, ven, message, now)
+    if not (asked and same):
+        reports.supersede_requests(txn, ven.ven_id, now, but=asked)
         waiting = {request.report_request_id for request in reports.requests_of(txn, ven.ven_id, OPEN)}
         moot = (
             e for e in outbox.pending(txn, ven.ven_id) if e.kind == "create_report" and waiting.isdisjoint(e.references)
@@ -98,40 +99,31 @@ def register_report(
         report_requests=tuple(wishes.wanted_of(txn, config, ven, now)),
         ven_id=ven.ven_id,
     )
+    requests.forget(txn, ven.ven_id)
     return reply, Changes.of(ven.ven_id)
 
 
-def _asked(txn: Txn, ven: Ven, message: OadrRegisterReport, now: datetime) -> bool:
-    """Whether a VEN sends its METADATA because it was asked to; where it names no request, for all of them."""
+def _asked(txn: Txn, ven: Ven, message: OadrRegisterReport, now: datetime) -> list[str]:
+    """The requests because of which a VEN sends its METADATA; where it names none, they are all answered."""
     running = reports.requests_of(txn, ven.ven_id, UNSTARTED + OPEN)
     wanted = {request.report_request_id: request for request in running if request.report_specifier_id == METADATA}
     named = {message.report_request_id, *(report.report_request_id for report in message.reports)}
-    answered = [wanted[name] for name in named if name in wanted] or list(wanted.values())
-    requests.arrived(txn, ven, answered, now)
-    return bool(answered)
+    answered = [wanted[name] for name in named if name in wanted]
+    requests.arrived(txn, ven, answered or wanted.values(), now, guessed=not answered)
+    return list(wanted)
 
 
 # --- what a VEN says to requests ----------------------------------------------------------------------------
 
 
 def created_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrCreatedReport, now: datetime
+    txn: Txn, config: Config, ven: Ven, message: OadrCreatedReport, now: datetime, sent: Sendings = NOT_SENT
 ) -> tuple[OadrResponse, Changes]:
     """A VEN accepts what was asked, or refuses it with a code that is kept."""
     response = message.response
     good = says_yes(response.response_code)
     pending = frozenset(message.pending_reports if good else ())
-    entries = settle(txn, ven, "create_report", response, now, pending)
-    if not (
-        good
-        or entries
-        or (response.request_id and outbox.issued(txn, ven.ven_id, "create_report", response.request_id))
-    ):
-        # One refusal for all that went out within oadrRegisteredReport.
-        entries = [entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "create_report"]
-        outbox.close(
-            txn, [e.id for e in entries], "refused", now, response.response_code, response.response_description
-        )
+    entries = settle(txn, ven, "create_report", response, now, pending, sent=sent)
     asked = frozenset[str]().union(*(entry.references for entry in entries))
     said = {"response_code": response.response_code, "response_description": response.response_description}
     if good:
@@ -143,12 +135,12 @@ def created_report(
 
 
 def canceled_report(
-    txn: Txn, config: Config, ven: Ven, message: OadrCanceledReport, now: datetime
+    txn: Txn, config: Config, ven: Ven, message: OadrCanceledReport, now: datetime, sent: Sendings = NOT_SENT
 ) -> tuple[OadrResponse, Changes]:
     """A VEN has stopped reports; what it does not list as pending is over, and so is what it does not know (452)."""
     response, pending = message.response, frozenset(message.pending_reports)
     good = says_yes(response.response_code)
-    entries = settle(txn, ven, "cancel_report", response, now, good=(InvalidID.response_code,))
+    entries = settle(txn, ven, "cancel_report", response, now, good=(InvalidID.response_code,), sent=sent)
     told = frozenset[str]().union(*(entry.references for entry in entries))
     if good or response.response_code == InvalidID.response_code:
         reports.change_requests(txn, ven.ven_id, told - pending, OPEN, state="cancelled", changed_at=now)

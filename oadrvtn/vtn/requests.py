@@ -23,7 +23,7 @@ from ..storage.database import Txn
 from ..storage.reports import OPEN, DataPoint, ReportRequest
 from ..storage.vens import Ven
 from ..wire.codec import from_xml, to_xml
-from .changes import Changes, generate_id
+from .changes import Changes, dated, generate_id
 from .outbox import put
 
 METADATA = "METADATA"
@@ -32,6 +32,8 @@ UNSTARTED = ("requested", "refused", "dropped")
 """The states of a request that end with its first data: they say more than what the VEN answered."""
 MOST_REQUESTS = 20
 """So many requests go into one message."""
+KEPT = 100
+"""So many of a VEN's requests, and of the messages that were queued for it, are remembered when they are over."""
 _MOST_CANCELS = 3
 """So often a VEN is told to stop a report that it lists all the same."""
 _MOST_ALLOWED = 50
@@ -95,9 +97,12 @@ def make(
     report_name: str | None,
     wish_id: str | None = None,
     fills: str | None = None,
+    report_request_id: str | None = None,
 ) -> OadrReportRequest:
-    """A new request, under an ID of its own."""
-    request = OadrReportRequest(report_request_id=generate_id("report-"), report_specifier=specifier)
+    """A new request, under an ID of its own unless it is told one."""
+    request = OadrReportRequest(
+        report_request_id=report_request_id or generate_id("report-"), report_specifier=specifier
+    )
     window = specifier.report_interval
     reports.add_request(
         txn,
@@ -159,46 +164,69 @@ def withdraw(txn: Txn, stops: Mapping[Ven, Iterable[str]], now: datetime, report
     reports.stop_requests(txn, stopped, now)
 
 
-def withdraw_again(txn: Txn, ven: Ven, ids: Iterable[str], now: datetime) -> None:
-    """The same for requests that a VEN goes on with although they are over, unless it was told often enough."""
+def withdraw_again(txn: Txn, ven: Ven, ids: Iterable[str], now: datetime) -> bool:
+    """The same for requests that a VEN goes on with although they are over, unless it was told often enough.
+
+    Whether anything was queued.
+    """
     told = Counter(" ".join(outbox.references(txn, ven.ven_id, "cancel_report")).split())
     waiting = {
         id for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "cancel_report" for id in entry.references
     }
-    if again := [id for id in ids if id not in waiting and told[id] < _MOST_CANCELS]:
+    again = [id for id in ids if id not in waiting and told[id] < _MOST_CANCELS]
+    if again:
         withdraw(txn, {ven: again}, now)
+    return bool(again)
 
 
-def arrived(txn: Txn, ven: Ven, answered: Iterable[ReportRequest], now: datetime) -> bool:
-    """What came for these requests is evidence that the VEN has them; whether that was news.
+def arrived(txn: Txn, ven: Ven, answered: Iterable[ReportRequest], now: datetime, guessed: bool = False) -> bool:
+    """What came for these requests is evidence that the VEN has them; whether that changes what waits for it.
 
-    What is sent once is done, or has stopped where it was the last one of a report that is to stop.
+    What is sent once is done, or has stopped where it was the last one of a report that is to stop.  Where it
+    is ``guessed`` that it came for these, it says nothing of what else is asked in the same message.
     """
     becomes: dict[str, list[str]] = defaultdict(list)
+    told_again = False
     for request in answered:
         over = "cancelled" if request.state == "cancelling" else "done"
         if request.state in (*UNSTARTED, *OPEN) and (request.one_shot or request.state in UNSTARTED):
             becomes[over if request.one_shot else "accepted"].append(request.report_request_id)
         elif request.state == "cancelling":
-            withdraw_again(txn, ven, [request.report_request_id], now)
-    for state, ids in becomes.items():
+            told_again |= withdraw_again(txn, ven, [request.report_request_id], now)
+    for state, found in becomes.items():
         if state == "accepted":
-            reports.accept_requests(txn, ven.ven_id, ids, UNSTARTED, now)
+            reports.accept_requests(txn, ven.ven_id, found, UNSTARTED, now)
         else:
-            reports.change_requests(txn, ven.ven_id, ids, (*UNSTARTED, *OPEN), state=state, changed_at=now)
-        asked = (entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "create_report")
-        outbox.close(txn, [entry.id for entry in asked if not entry.references.isdisjoint(ids)], "done", now)
-    return bool(becomes)
+            reports.change_requests(txn, ven.ven_id, found, (*UNSTARTED, *OPEN), state=state, changed_at=now)
+    if not becomes:
+        return told_again
+    ids = frozenset[str]().union(*becomes.values())
+    asked = (entry for entry in outbox.pending(txn, ven.ven_id) if entry.kind == "create_report")
+    told = [e.id for e in asked if (e.references <= ids if guessed else not e.references.isdisjoint(ids))]
+    outbox.close(txn, told, "done", now)
+    return True
+
+
+def forget(txn: Txn, ven_id: str) -> None:
+    """Bound what is remembered of a VEN, also of one that registers, or says anew what it offers, all the time."""
+    outbox.forget(txn, ven_id, KEPT)
+    reports.forget(txn, ven_id, KEPT)
 
 
 # --- what operators want --------------------------------------------------------------------------------
 
 
-def registered(txn: Txn, ven_id: str) -> Ven:
-    """A VEN that something can be asked of; raises InvalidID and NotAllowed."""
+def current(txn: Txn, ven_id: str) -> Ven:
+    """The VEN as it is within this transaction; raises InvalidID."""
     ven = vens.get(txn, ven_id)
     if ven is None:
         raise InvalidID(f"venID {shown(ven_id)} is not known")
+    return ven
+
+
+def registered(txn: Txn, ven_id: str) -> Ven:
+    """A VEN that something can be asked of; raises InvalidID and NotAllowed."""
+    ven = current(txn, ven_id)
     if not ven.registered:
         raise NotAllowed(f"VEN {ven_id!r} is not registered")
     return ven
@@ -243,7 +271,7 @@ def _make(
     windowed = spec.report_back_duration or spec.dtstart or spec.duration is not None
     specifier = specify(
         spec.report_specifier_id, chosen, spec.granularity, spec.report_back_duration,
-        (spec.dtstart or now) if windowed else None, spec.duration or 0.0,
+        (spec.dtstart or dated(now)) if windowed else None, spec.duration or 0.0,
     )  # fmt: skip
     return make(txn, ven_id, specifier, now, capability_id, chosen[0].report_name if chosen else None)
 
@@ -266,12 +294,14 @@ def _mistakes(spec: RequestSpec, offered: Mapping[str, Mapping[str, DataPoint]],
         known = (*offered, METADATA)[:_MOST_ALLOWED]
         yield Mistake("report_specifier_id", f"{spec.report_specifier_id!r} is not what this VEN offers", known)
         return
+    named = set[str]()
     for index, r_id in enumerate(spec.r_ids):
         if r_id not in points:
             known = tuple(points)[:_MOST_ALLOWED]
             yield Mistake(f"r_ids[{index}]", f"{r_id!r} is no data point of this report", known)
-        elif r_id in spec.r_ids[:index]:
+        elif r_id in named:
             yield Mistake(f"r_ids[{index}]", f"{r_id!r} stands here twice")
+        named.add(r_id)
     if spec.report_back_duration > 0:
         yield from _too_fine(spec, [points[r_id] for r_id in spec.r_ids or points if r_id in points])
 

@@ -22,9 +22,9 @@ from .outbox import Due
 class Sent:
     """What was sent and is not on disk yet: how often, how often as a clean delivery, when last."""
 
+    at: datetime
     count: int = 0
     clean: int = 0
-    at: datetime | None = None
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class Entry:
     ``due`` is what waits for it, None where that must be looked up.  ``leases`` are by the key of a Due.
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
-    user's handler is asked for a report.
+    user's handler is asked for a report.  ``enveloped``: in this form it signed last.
     """
 
     ven: Ven
@@ -54,6 +54,7 @@ class Entry:
     last_seen: datetime | None = None
     coming_online: bool = False
     asked_until: float = 0.0
+    enveloped: bool = False
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
     sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
@@ -61,7 +62,7 @@ class Entry:
 
     def count(self, key: int | Telling, now: datetime) -> None:
         """Something goes out."""
-        sent = self.sent.setdefault(key, Sent())
+        sent = self.sent.setdefault(key, Sent(now))
         sent.count += 1
         sent.at = now
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -24,6 +25,7 @@ from ..model.event import (
     Properties,
     SignalPayload,
 )
+from ..model.schema import ROW, Element
 from ..model.signals import unconventional
 from ..model.values import (
     ANY_URI,
@@ -38,10 +40,13 @@ from ..model.values import (
 )
 from ..storage.events import Event
 from ..wire.codec import from_xml, to_xml
+from .changes import dated
 
 EVERYBODY = EiTarget()
 """The target of an event that is for every VEN of its program."""
 _NO_TIME = Duration("PT0S")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
+"""What begins with a scheme and goes on: the schema's anyURI takes nearly every text."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,6 +98,19 @@ def _misfit(place: str, name: str, simple_type: SimpleType, value: object) -> It
         yield Mistake(place, f"{error} ({name})" if name else str(error), simple_type.choices)
 
 
+def _misfits(place: str, part: Element) -> Iterator[Mistake]:
+    """What the schema says against the texts, numbers and enumerations of an element, by their fields."""
+    for field in attrs.fields(type(part)):
+        row, value = field.metadata[ROW], getattr(part, field.name)
+        many = any(step.many for step in row.path)
+        for number, one in enumerate(value if many else () if value is None else (value,)):
+            at = f"{place}.{field.name}[{number}]" if many else f"{place}.{field.name}"
+            if isinstance(one, Element):
+                yield from _misfits(at, one)
+            elif isinstance(row.end, SimpleType):
+                yield from _misfit(at, "", row.end, one)
+
+
 def _sum(start: datetime, lengths: dict[str, Duration], mistakes: list[Mistake]) -> datetime | None:
     """When these lengths, by their places, are over one after the other; None where that cannot be."""
     end = start
@@ -116,8 +134,14 @@ def _mistakes_of_signal(signal: SignalSpec, place: str) -> Iterator[Mistake]:
     yield from _misfit(f"{place}.signal_name", "signalName", SIGNAL_NAME, signal.signal_name)
     yield from _misfit(f"{place}.signal_type", "signalType", SIGNAL_TYPE, signal.signal_type)
     yield from _misfit(f"{place}.signal_id", "", STRING, signal.signal_id or "")
+    if signal.item_base:
+        yield from _misfits(f"{place}.item_base", signal.item_base)
     if not signal.intervals:
         yield Mistake(f"{place}.intervals", "a signal has at least one interval")
+    for number, (length, _) in enumerate(signal.intervals):
+        if not length and len(signal.intervals) > 1:
+            reason = "is zero, which means open-ended: then it is the signal's only interval (rule 47)"
+            yield Mistake(f"{place}.intervals[{number}].duration", reason)
     if signal.signal_name.upper() != "SIMPLE":
         return
     if signal.signal_type != "level":
@@ -126,6 +150,10 @@ def _mistakes_of_signal(signal: SignalSpec, place: str) -> Iterator[Mistake]:
         if value not in (0, 1, 2, 3):
             reason = f"{value:g} is no level of SIMPLE (rule 9)"
             yield Mistake(f"{place}.intervals[{number}].value", reason, ("0", "1", "2", "3"))
+
+
+def _signal_id(signal: SignalSpec, number: int) -> str:
+    return signal.signal_id or f"signal-{number}"
 
 
 def _check(spec: EventSpec) -> Duration:
@@ -144,11 +172,12 @@ def _check(spec: EventSpec) -> Duration:
     mistakes += _misfit("priority", "", UNSIGNED_INT, spec.priority)
     mistakes += _misfit("response_required", "", RESPONSE_REQUIRED, spec.response_required)
     mistakes += _misfit("market_context", "", ANY_URI, spec.market_context)
-    if "://" not in spec.market_context and not spec.market_context.startswith("urn:"):
+    if not _URI.fullmatch(spec.market_context):
         mistakes.append(Mistake("market_context", f"{shown(spec.market_context)} is not a URI"))
+    mistakes += _misfits("target", spec.target)
     if not spec.signals:
         mistakes.append(Mistake("signals", "an event has at least one signal"))
-    ids = Counter(signal.signal_id for signal in spec.signals)
+    ids = Counter(_signal_id(signal, number) for number, signal in enumerate(spec.signals))
     ends: dict[str, datetime | None] = {}
     for number, signal in enumerate(spec.signals):
         place = f"signals[{number}]"
@@ -163,6 +192,7 @@ def _check(spec: EventSpec) -> Duration:
         if end and last and last != end:
             mistakes.append(Mistake(f"{place}.intervals", f"end at {last}, the event ends at {end} (rule 8)"))
     if spec.baseline:
+        mistakes += _misfits("baseline", spec.baseline)
         began, lengths = spec.baseline.dtstart, (interval.duration or _NO_TIME for interval in spec.baseline.intervals)
         last = _sum(began, _lengths("baseline", lengths), mistakes)
         over = _sum(began, {"baseline.duration": spec.baseline.duration}, mistakes)
@@ -186,7 +216,7 @@ def _signal(spec: SignalSpec, number: int) -> EiEventSignal:
         target=EiTarget(end_device_assets=spec.device_classes) if spec.device_classes else None,
         signal_name=spec.signal_name,
         signal_type=spec.signal_type,
-        signal_id=spec.signal_id or f"signal-{number}",
+        signal_id=_signal_id(spec, number),
         item_base=spec.item_base,
         current_value=None,
     )
@@ -202,11 +232,11 @@ def build(spec: EventSpec, event_id: str, modification_number: int, now: datetim
         descriptor=EventDescriptor(
             event_id=event_id,
             modification_number=modification_number,
-            modification_date_time=now if modification_number else None,
+            modification_date_time=dated(now) if modification_number else None,
             modification_reason=spec.modification_reason if modification_number else None,
             priority=spec.priority,
             market_context=spec.market_context,
-            created_date_time=now,
+            created_date_time=dated(now),
             event_status="far",
             test_event="true" if spec.test_event else "false",
             vtn_comment=spec.vtn_comment,
@@ -250,8 +280,12 @@ def document(xml: bytes) -> EiEvent:
 
 
 def spec_of(event: Event) -> EventSpec:
-    """The inverse of ``build``, for showing an event and for changing it."""
-    made = document(event.document)
+    """What was said of an event, for showing it and for changing it."""
+    return said(document(event.document), event.response_required)
+
+
+def said(made: EiEvent, response_required: str) -> EventSpec:
+    """The inverse of ``build``."""
     period, descriptor = made.active_period.properties, made.descriptor
     signals = tuple(
         SignalSpec(
@@ -265,13 +299,13 @@ def spec_of(event: Event) -> EventSpec:
         for signal in made.event_signals.signals
     )
     return EventSpec(
-        event_id=event.event_id,
+        event_id=descriptor.event_id,
         market_context=descriptor.market_context,
         dtstart=period.dtstart,
         duration=period.duration,
         signals=signals,
         target=made.target,
-        response_required=event.response_required,
+        response_required=response_required,
         priority=descriptor.priority or 0,
         test_event=(descriptor.test_event or "false") != "false",
         vtn_comment=descriptor.vtn_comment,
@@ -299,8 +333,9 @@ def _later(length: Duration | None, moment: datetime) -> datetime:
 
 
 def _before(length: Duration, moment: datetime) -> datetime:
-    """``moment`` less a length, which may be written with a sign or without."""
-    return Duration("-" + length.text.lstrip("+-")).after(moment)
+    """``moment`` less a length, which may be written with a sign or without; weeks have none (``1W``)."""
+    text = length.text.lstrip("+-")
+    return Duration(f"-{text}").after(moment) if text.startswith("P") else moment - length.fixed
 
 
 def ends_at(period: Properties) -> datetime | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,16 +39,20 @@ from ..model.report import (
 )
 from ..model.schema import Message
 from ..security import fingerprint
+from ..security.replay import Nonces, Window
 from ..storage import events as event_rows
 from ..storage import outbox as outbox_rows
 from ..storage import vens
 from ..storage.database import Database, Txn
 from ..storage.events import Telling
+from ..storage.times import Times
 from ..wire.codec import from_xml
-from . import display, events, opts, outbox, provider, readings, registration, reports, wishes
+from . import display, events, made, opts, outbox, provider, readings, registration, reports, wishes
 from .changes import NOTHING, Changes
 from .display import Distribution
+from .hooks import NEWS, Hooks
 from .outbox import Due
+from .replay import Rule
 from .roster import Entry, Lease, Reading, Roster, Sent
 
 T = TypeVar("T")
@@ -68,7 +72,7 @@ _QUEUED: dict[str, type[Message]] = {
 }
 """What an entry of each kind holds."""
 
-_WRITES: dict[type[Message], Callable[..., Any]] = {
+RULES: dict[type[Message], Callable[..., Any]] = {
     OadrQueryRegistration: registration.query,
     OadrCreatePartyRegistration: registration.create,
     OadrCancelPartyRegistration: registration.cancel,
@@ -87,11 +91,27 @@ _WRITES: dict[type[Message], Callable[..., Any]] = {
 }
 """The rule for each message that a VEN may send: ``rule(txn, config, ven, message, now)``."""
 
+_ANSWERS = (
+    OadrCanceledPartyRegistration,
+    OadrCreatedEvent,
+    OadrRegisteredReport,
+    OadrCreatedReport,
+    OadrUpdatedReport,
+    OadrCanceledReport,
+)
+"""The messages whose rules also want to know what was ``sent`` and is not counted in the database yet."""
+
+
+def _window(config: Config) -> Window:
+    security = config.security
+    return Window(timedelta(seconds=security.signature_age), timedelta(seconds=security.clock_skew))
+
 
 def _render(txn: Txn, config: Config, ven_id: str, due: Due, now: datetime) -> Message | Distribution | None:
     """The message of something that is due; None where that is no longer so."""
     if due.kind == "events":
-        return display.distribute(txn, config, ven_id, now) if event_rows.wanted(txn, ven_id, now) else None
+        sending = display.distribute(txn, config, ven_id, now)
+        return sending if sending.open else None
     entry = outbox_rows.get(txn, int(due.key))
     if entry is None or entry.state not in outbox_rows.OPEN:
         return None
@@ -125,8 +145,8 @@ def _configure(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Chan
     """What the configuration says becomes what the database says."""
     gone, changes = registration.apply_configuration(txn, config, now)
     _, announced = provider.announce(txn, config, now)
-    asked = wishes.reconcile(txn, config, None, now)
-    return gone, attrs.evolve(changes, vens=changes.vens | asked, everyone=changes.everyone or announced.everyone)
+    asked = wishes.ask_all(txn, config, now)
+    return gone, attrs.evolve(changes, vens=changes.vens | announced.vens | asked.vens)
 
 
 def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
@@ -136,15 +156,6 @@ def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Chang
     event_rows.count_offers(txn, rows["events"])
     vens.count_bends(txn, rows["bends"])
     return None, NOTHING
-
-
-_NEWS = {
-    "on_ven_online": "VEN {ven_id!r} is online",
-    "on_ven_offline": "VEN {ven_id!r} is offline: it missed its polls",
-    "on_event_given_up": "event {event_id!r} is given up at VEN {ven_id!r}, which never took note of it",
-    "on_event_unanswered": "VEN {ven_id!r} should have answered event {event_id!r} by now",
-}
-"""What the log says when a hook is called, whose arguments are (ven_id[, event_id])."""
 
 
 class _Rehearsed(Exception):
@@ -158,25 +169,20 @@ class _Rehearsed(Exception):
 class Vtn:
     """What the handlers and the console ask.
 
-    ``hook(name, *arguments)`` is called after a commit for what users may want to know:
-    ``on_ven_online(ven_id)``, ``on_ven_offline(ven_id)``, ``on_event_unanswered(ven_id, event_id)`` and
-    ``on_event_given_up(ven_id, event_id)``.
+    ``hooks`` are the functions that users have added.  ``polls`` knows the signed polls of late.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        config: Config,
-        database: Database,
-        clock: IReactorTime,
-        hook: Callable[..., None] = lambda name, *arguments: None,
-    ) -> None:
+    def __init__(self, config: Config, database: Database, clock: IReactorTime) -> None:
         self.config = config
         self.database = database
         self.clock = clock
         self.roster = Roster(config.limits.roster)
-        self._hook = hook
+        self.lag = Times()
+        """How late the reactor called what it was to call."""
+        self.polls = Nonces(_window(config), self.now())
+        self.hooks = Hooks(clock, config.limits.request_timeout)
         database.publish = self._publish
 
     def now(self) -> datetime:
@@ -210,16 +216,14 @@ class Vtn:
     def reconfigure(self, config: Config) -> Deferred[Any]:
         """Take over the VENs, the wishes and the offers of a new configuration."""
         self.config = config
+        self.polls.window = _window(config)
         return self.write("configure", _configure, config).addCallback(self._started)
 
     def _publish(self, changes: Changes) -> None:
         self.roster.publish(changes)
         for name, arguments in changes.hooks:
-            self.log.info(_NEWS[name], **dict(zip(("ven_id", "event_id"), arguments, strict=False)))
-            try:
-                self._hook(name, *arguments)
-            except Exception:
-                self.log.failure("{name} failed", name=name)
+            self.log.info(NEWS[name], **dict(zip(("ven_id", "event_id"), arguments, strict=False)))
+            self.hooks.tell(name, *arguments)
 
     # --- who speaks ---------------------------------------------------------------------------------
 
@@ -270,18 +274,25 @@ class Vtn:
 
     # --- what comes in ------------------------------------------------------------------------------
 
-    def handle(self, entry: Entry | None, message: Message, registration_id: str | None = None) -> Deferred[Any]:
+    def handle(
+        self,
+        entry: Entry | None,
+        message: Message,
+        registration_id: str | None = None,
+        once: Callable[[Rule], Rule] = lambda rule: rule,
+    ) -> Deferred[Any]:
         """The answer to a message by its rule; after the commit, where the rule writes.
 
-        ``registration_id`` is the one under which a user's handler registers the VEN.
+        ``registration_id`` is the one under which a user's handler registers the VEN.  ``once`` makes the rule one
+        that a message which comes again does not run.
         """
         ven = entry.ven if entry else None
-        rule = _WRITES[type(message)]
+        rule = RULES[type(message)]
         if registration_id:
             rule = partial(rule, registration_id=registration_id)
-        if entry and isinstance(message, OadrCreatedEvent):
-            rule = partial(rule, sent=frozenset(entry.sent))
-        handled = self.write(message.name(), rule, self.config, ven, message)
+        if entry and isinstance(message, _ANSWERS):
+            rule = partial(rule, sent={key: sent.at for key, sent in entry.sent.items()})
+        handled = self.write(message.name(), once(rule), self.config, ven, message)
         if entry and isinstance(message, OadrUpdateReport):
             handled.addCallback(self._updated, entry, {report.report_request_id for report in message.reports})
         return handled
@@ -414,7 +425,7 @@ class Vtn:
 
     def _events_written(self, entry: Entry, keys: frozenset[Telling]) -> None:
         for key in keys:
-            entry.sent.setdefault(key, Sent(at=self.now())).clean += 1
+            entry.sent.setdefault(key, Sent(self.now())).clean += 1
         self.roster.dirty.add(entry)
 
     def lacks_report(self, entry: Entry) -> bool:
@@ -425,10 +436,9 @@ class Vtn:
         entry.asked_until = now + LEASE * entry.ven.poll_frequency
         return True
 
-    def supply(self, entry: Entry, message: OadrUpdateReport, written: Written) -> Deferred[Message]:
-        """Store a report that a user's handler has for a VEN that polls; what the poll gets then."""
-        stored = self.write("supply", provider.supply, entry.ven, message)
-        return stored.addCallback(lambda _: self.poll(entry, written))
+    def supply(self, entry: Entry, handler: str, pieces: Sequence[Any]) -> Deferred[None]:
+        """Store what a user's handler has for a VEN."""
+        return self.write("supply", made.store, self.config, entry.ven, handler, pieces)
 
     def _unregistered(self, entry: Entry) -> Message:
         """What a VEN gets that polls after its registration was lost."""

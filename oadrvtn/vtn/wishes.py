@@ -18,12 +18,15 @@ from ..model.config import Config, WantedReport
 from ..model.errors import InvalidData, InvalidID, NotAllowed
 from ..model.report import OadrReportRequest
 from ..model.values import shown
-from ..storage import audience, reports
+from ..storage import audience, notes, reports
 from ..storage.database import Txn
 from ..storage.reports import OPEN, DataPoint, Offer
 from ..storage.vens import Ven
 from . import requests
-from .changes import Changes
+from .changes import Changes, dated
+from .outbox import next_vens
+
+_ASKED = "wishes asked up to"  # the note of how far the VENs are asked for wishes that have changed
 
 
 @attrs.frozen
@@ -72,7 +75,7 @@ def add_wish(txn: Txn, config: Config, wanted: WantedReport, now: datetime) -> t
     if wish_id not in reports.wishes_put(txn):
         reports.put_wish(txn, wish_id, written, now)
     wish = _known(txn, config, wish_id)
-    return wish, Changes(reconcile(txn, config, None, now))
+    return wish, ask_all(txn, config, now)
 
 
 def remove_wish(txn: Txn, config: Config, wish_id: str, now: datetime) -> tuple[None, Changes]:
@@ -81,11 +84,23 @@ def remove_wish(txn: Txn, config: Config, wish_id: str, now: datetime) -> tuple[
     if wish.source == "config":
         raise NotAllowed(f"wish {wish_id!r} stands in the configuration file: take it out there")
     reports.drop_wish(txn, wish_id)
-    return None, Changes(reconcile(txn, config, None, now))
+    return None, ask_all(txn, config, now)
 
 
-def reconcile(txn: Txn, config: Config, ven_ids: Collection[str] | None, now: datetime) -> frozenset[str]:
-    """Ask these VENs, or all, for what is wanted and was not asked, and take back what no wish wants any more.
+def ask_all(txn: Txn, config: Config, now: datetime) -> Changes:
+    """Begin to reconcile all VENs."""
+    notes.put(txn, _ASKED, "")
+    return ask_on(txn, config, now)[1]
+
+
+def ask_on(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
+    """Reconcile the next VENs; whether there may be more (a duty)."""
+    found = [ven.ven_id for ven in next_vens(txn, _ASKED)]
+    return bool(found), Changes(reconcile(txn, config, found, now) if found else frozenset())
+
+
+def reconcile(txn: Txn, config: Config, ven_ids: Collection[str], now: datetime) -> frozenset[str]:
+    """Ask these VENs for what is wanted and was not asked, and take back what no wish wants any more.
 
     What a VEN refused, finished or no longer lists is not asked again before it says anew what it offers.
     Returns the VENs that something was queued for.
@@ -99,7 +114,7 @@ def wanted_of(txn: Txn, config: Config, ven: Ven, now: datetime) -> list[OadrRep
 
 
 def _reconcile(
-    txn: Txn, config: Config, ven_ids: Collection[str] | None, now: datetime, offers: int
+    txn: Txn, config: Config, ven_ids: Collection[str], now: datetime, offers: int
 ) -> dict[str, list[OadrReportRequest]]:
     """What was asked of each VEN that is concerned, each request in an entry of its own: one may be refused."""
     asked = reports.wished(txn, ven_ids)
@@ -131,7 +146,7 @@ def _make(txn: Txn, wish: Wish, offer: Offer, points: list[DataPoint], now: date
     wanted = wish.wanted
     specifier = requests.specify(
         offer.report_specifier_id, points, requests.fitting(wanted.granularity, points), wanted.report_back_duration,
-        now if wanted.report_back_duration else None,
+        dated(now) if wanted.report_back_duration else None,
     )  # fmt: skip
     return requests.make(
         txn, offer.ven_id, specifier, now, offer.capability_id, wanted.report_name, wish_id=wish.wish_id

@@ -214,16 +214,19 @@ BENDS = _NEIGHBOURS | _STANDARD
 
 BARE_ROOT = "bare_root"
 """The bend of a document whose root is the message itself, and whose sender wants bare answers; see ``envelope``."""
+LATE_SIGNATURE = "late_signature"
+"""The bend of a ds:Signature behind what it signs, or of the whole document; see ``envelope`` and whoever verifies."""
 METADATA_NAME = "metadata_name"
 """The bend of data that comes under the name of its METADATA, which the schema does not mind; see ``unoffered``."""
 
-NAMES = (BARE_ROOT, METADATA_NAME, *BENDS)
+NAMES = (BARE_ROOT, LATE_SIGNATURE, METADATA_NAME, *BENDS)
 """All bends."""
 
 PROFILES: dict[str, frozenset[str]] = {
     "strict": frozenset(),
     "standard": frozenset(_STANDARD),
     "bare": frozenset({*_STANDARD, BARE_ROOT}),
+    "enveloped": frozenset({*_STANDARD, LATE_SIGNATURE}),
     "neighbours": frozenset({*BENDS, METADATA_NAME}),
     "lenient": frozenset(NAMES),
 }

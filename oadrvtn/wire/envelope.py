@@ -72,11 +72,36 @@ def unseal(
         return root, None, (bends.BARE_ROOT,)
     if root.tag != clark(_PAYLOAD):
         raise NotRecognized(f"the root is {shown(root.tag)}, not oadrPayload of OpenADR 2.0b")
+    bent: tuple[str, ...] = ()
+    if bends.LATE_SIGNATURE in allowed and len(root) > 1 and root[-1].tag == clark(_SIGNATURE):
+        root.insert(0, root[-1])
+        bent = (bends.LATE_SIGNATURE,)
+    parts = _read(_ENVELOPE, root)
+    return parts["signed"]["message"], parts.get("signature"), bent
+
+
+def unseal_object(signed_object: etree._Element) -> etree._Element:
+    """The message's element in an oadrSignedObject.  Raises NotRecognized where it is no message of the schema."""
+    found: etree._Element = _read(_SIGNED_OBJECT, signed_object)["message"]
+    return found
+
+
+def _read(sequence: Sequence, node: etree._Element) -> dict[str, Any]:
     try:
-        parts = _ENVELOPE.read(root)
+        return sequence.read(node)
     except Fault as fault:
-        raise NotRecognized(str(placed(fault, local(_PAYLOAD)))) from None
-    return parts["signed"]["message"], parts.get("signature"), ()
+        raise NotRecognized(str(placed(fault, local(node.tag)))) from None
+
+
+def claimed(root: etree._Element) -> tuple[type[Message] | None, str]:
+    """Which message a document that is not believed looks like, and the requestID that it has ("": none)."""
+    element = root.find(f"{clark(_OBJECT)}/*")
+    return (None, "") if element is None else (_CLASSES.get(element.tag), _request_id(element))
+
+
+def _request_id(element: etree._Element) -> str:
+    found = next(element.iter(_REQUEST_ID), None)
+    return "" if found is None else found.text or ""
 
 
 def decode_message(element: etree._Element, allowed: bends.Bends = bends.STANDARD) -> tuple[Any, tuple[str, ...]]:
@@ -91,10 +116,7 @@ def decode_message(element: etree._Element, allowed: bends.Bends = bends.STANDAR
             return table_of(cls).read(element), applied
         except Fault as fault:
             if applied or not (applied := bends.apply(element, allowed)):
-                request_id = next(element.iter(_REQUEST_ID), None)
-                raise Undecodable(
-                    str(placed(fault, cls.name())), cls, "" if request_id is None else request_id.text or ""
-                ) from None
+                raise Undecodable(str(placed(fault, cls.name())), cls, _request_id(element)) from None
 
 
 def decode(data: bytes, allowed: bends.Bends = bends.STANDARD) -> Envelope:

@@ -54,6 +54,15 @@ class EventTests(CliTestCase):
         self.assertEqual(["Thermostat"], found["signals"][0]["device_classes"])
         self.has(self.refused("event", "create", "--level", "1", "--target", "party", code=2), "KIND=VALUE")
 
+    def test_in_and_for_are_shorter_words_for_start_and_duration(self) -> None:
+        found = self.event("--level", "2", "--in", "10m", "--for", "1h", "--event-id", "e")
+        self.assertEqual(("2026-11-22T12:10:00Z", "PT1H"), (found["dtstart"], found["duration"]))
+        found = self.shown("event", "modify", "e", "--in", "20m", "--for", "2h")
+        self.assertEqual(("2026-11-22T12:20:00Z", "PT2H"), (found["dtstart"], found["duration"]))
+        both = ("--in", "10m", "--start", "+10m")
+        self.has(self.refused("event", "create", "--level", "2", *both, code=2), "give one of them")
+        self.has(self.refused("event", "create", "--level", "2", "--in", "soon"), "dtstart")
+
     def test_a_price_is_one_per_kwh_in_a_currency(self) -> None:
         (signal,) = self.event("--price", "0.35", "--currency", "USD")["signals"]
         self.assertEqual(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from oadrvtn.cli import screen
 from oadrvtn.model.config import Config
 from oadrvtn.vtn import registration
 
@@ -45,6 +46,54 @@ class VenTests(CliTestCase):
             colons(certificate("ven-1")[-10:]),
         )  # fmt: skip
 
+    def test_lists_follow_the_pages_and_are_narrowed(self) -> None:
+        self.patch(screen, "_PAGE", 2)
+        for number in range(5):
+            self.good("ven", "add", f"v{number}", "--fingerprint", f"{number:020x}")
+        self.office.registered("online")
+        ids = [row["ven_id"] for row in self.shown("ven", "list")["vens"]]
+        self.assertEqual(["online", "v0", "v1", "v2", "v3", "v4"], ids)
+        self.assertEqual(["v3"], [row["ven_id"] for row in self.shown("ven", "list", "V3")["vens"]])
+        self.assertEqual(["online"], [row["ven_id"] for row in self.shown("ven", "list", "--state", "online")["vens"]])
+        self.assertEqual([], self.shown("ven", "list", "--state", "offline")["vens"])
+        for number in range(5):
+            self.good("event", "create", "--event-id", f"e{number}", "--start", f"+{number}m", "--level", "1",
+                      "--market-context", f"urn:{number}")  # fmt: skip
+        events = self.shown("event", "list")["events"]
+        self.assertEqual(["e0", "e1", "e2", "e3", "e4"], [row["event_id"] for row in events])
+        active = self.shown("event", "list", "--status", "active", "--market-context", "urn:0")["events"]
+        self.assertEqual(["e0"], [row["event_id"] for row in active])
+
+    def test_vens_are_exported_and_imported_again(self) -> None:
+        self.good("group", "create", "North", "--group-id", "g")
+        self.office.registered("ven-1")
+        self.good("ven", "add", "ven-2", "--fingerprint", "00" * 10, "--name", 'The "old", one')
+        self.good("ven", "change", "ven-2", "--poll-frequency", "30s", "--leniency", "bare")
+        self.good("group", "add", "g", "ven-2")
+        before = self.shown("ven", "list")["vens"]
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        for form in ("csv", "json"):
+            file = str(directory / f"vens.{form}")
+            self.has(self.good("ven", "export", file), "2 VENs")
+            self.has(self.refused("ven", "export", file), "exists already")
+            self.has(self.refused("ven", "import", file), "'ven-1' exists", "'ven-2' exists")
+            for ven_id in ("ven-1", "ven-2"):
+                self.good("ven", "remove", ven_id, "--yes")
+            self.has(self.good("ven", "import", file, "--dry-run"), "2 VENs could come in")
+            self.assertEqual([], self.shown("ven", "list")["vens"])
+            self.assertEqual({"imported": 2}, self.shown("ven", "import", file))
+            said = ("ven_id", "name", "fingerprints", "wanted_poll_frequency", "leniency", "group_ids")
+            after = self.shown("ven", "list")["vens"]
+            self.assertEqual([[row[k] for k in said] for row in before], [[row[k] for k in said] for row in after])
+
+    def test_an_import_tells_each_line_that_is_wrong(self) -> None:
+        file = Path(self.mktemp()).with_suffix(".csv")
+        file.write_text("ven_id,fingerprints\nv1,xx\nv2,\n")
+        self.has(self.refused("ven", "import", str(file)), "line 2: 'xx' is no fingerprint", "line 3: is missing")
+        self.has(self.refused("ven", "import", "vens.xml", code=2), "neither .csv nor .json")
+        self.has(self.refused("ven", "import", "nowhere.csv"), "No such file")
+
     def test_a_name_from_the_wire_is_no_markup_and_no_escape_sequence(self) -> None:
         self.office.registered()
         self.has(self.good("ven", "show", "ven-1"), "The [bold]cellar[/bold]")
@@ -60,6 +109,11 @@ class VenTests(CliTestCase):
         )  # fmt: skip
         found = self.shown("ven", "change", "ven-1", "--poll-frequency", "default", "--leniency", "default")
         self.assertEqual((None, None), (found["wanted_poll_frequency"], found["leniency"]))
+        full = ":".join(["AB"] * 32)
+        said = self.good("ven", "change", "ven-1", "--signatures", "require", "--signing-fingerprint", full)
+        self.has(said, "require", "AB:AB")
+        found = self.shown("ven", "change", "ven-1", "--signatures", "default", "--signing-fingerprint", "default")
+        self.assertEqual((None, None), (found["signatures"], found["signing_fingerprint"]))
         self.has(self.refused("ven", "change", "ven-1", code=2), "--poll-frequency 30s")
         self.has(self.refused("ven", "change", "ven-1", "--poll-frequency", "often"), "poll_frequency: 'often'")
         self.has(self.refused("ven", "change", "ven-1", "--leniency", "generous"), "leniency: 'generous'")

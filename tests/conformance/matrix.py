@@ -17,7 +17,7 @@ import attrs
 F = TypeVar("F", bound=Callable[..., Any])
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.rst"
-TESTS = ("test_codes", "test_rules", "test_events", "test_reports", "test_parties", "test_scenarios")
+TESTS = ("test_codes", "test_rules", "test_events", "test_reports", "test_parties", "test_signatures", "test_scenarios")
 """The modules of this folder that hold the tests of rows."""
 
 
@@ -115,7 +115,7 @@ MATRIX: dict[str, tuple[Row, ...]] = {
         Row("rule-404", "a first registration has no registrationID; one that a VEN makes up does no harm", "VEN"),
         Row("rule-510", "a VEN offers METADATA, status and usage, and opts on events: all are served", "VEN"),
         Row("rule-511", "services are found at .../OpenADR2/Simple/2.0b/SERVICE", "both"),
-        _later("rule-514", "the composition of an XML signature", "signatures are not checked or made yet", "both"),
+        Row("rule-514", "the composition of an XML signature", "both"),
     ),
     "Events": (
         Row("6.1", "the order of the elements of an event, as the schema has it"),
@@ -207,7 +207,7 @@ MATRIX: dict[str, tuple[Row, ...]] = {
         Row("8.2-crossing", "cancellations may cross each other"),
         Row("8.2-no-address", "without oadrHttpPullModel a VEN with no address, or None, pulls"),
         Row("8.2-report-only", "a report-only VEN gets no events"),
-        _later("8.2-signature", "oadrXmlSignature has the VTN sign", "signatures are not made yet"),
+        Row("8.2-signature", "oadrXmlSignature has the VTN sign"),
         Row("8.2-profile", "profile 2.0a is refused with the reason (469)"),
         _later("8.2-push", "a VEN with an address is pushed to", "push is refused (469) until it is there"),
         _later("8.2-xmpp", "a VEN over XMPP", "XMPP is refused (469) until it is there"),
@@ -279,7 +279,7 @@ MATRIX: dict[str, tuple[Row, ...]] = {
         Row("10-security-chains", "certificates of RSA and of elliptic curves"),
         Row("10-security-no-certificate", "no client certificate"),
         Row("10-security-wrong-certificate", "a client certificate of another authority, or one that is not known"),
-        _later("10-security-signature", "an XML signature that is missing, wrong or replayed", "signatures come later"),
+        Row("10-security-signature", "an XML signature that is missing, wrong or replayed"),
     ),
     "What no test can show": (
         _untestable("inside-30", "a VEN delays the start by a random time (rule 30)", _INSIDE),

@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.console.api import Api
-from oadrvtn.console.client import Client
+from oadrvtn.console.client import Client, File
 from oadrvtn.model.config import Config
 from oadrvtn.model.event import (
     EiTarget,
@@ -231,8 +231,10 @@ class _Connection:
     def __init__(self, office: Office) -> None:
         self._office = office
 
-    def request(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> None:
-        self._answer = self._office.ask(method, target, raw=body, headers=headers)
+    def request(self, method: str, target: str, body: bytes | File | None, headers: dict[str, str]) -> None:
+        raw = b"".join(body) if isinstance(body, File) else body
+        headers = {name: value for name, value in headers.items() if name != "Content-Length"}  # the agent's own
+        self._answer = self._office.ask(method, target, raw=raw, headers=headers)
 
     def getresponse(self) -> HTTPResponse:
         answer = self._answer

@@ -10,11 +10,11 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from oadrvtn.console.api import HEALTH_TIMEOUT, MOST_BODY
+from oadrvtn.console.api import HEALTH_TIMEOUT, MOST_BODY, MOST_FILE
 from oadrvtn.storage import vens
 
 from .case import V1, ApiTestCase
-from .office import TOKEN
+from .office import TOKEN, Office
 
 
 class TokenTests(ApiTestCase):
@@ -81,25 +81,33 @@ class StatusTests(ApiTestCase):
 
 
 class HealthTests(ApiTestCase):
+    PATHS = ("/health", "/health/ready", "/health/live")
+
+    def health(self, path: str) -> tuple[int, Any]:
+        answer = self.office.ask("GET", path, token=None)
+        return answer.status, answer.json.get("status")
+
     def test_health_needs_no_token_and_a_database_that_answers(self) -> None:
-        answer = self.office.ask("GET", "/health", token=None)
-        self.assertEqual((200, {"status": "ok"}), (answer.status, answer.json))
+        for path in self.PATHS:
+            self.assertEqual((200, "ok"), self.health(path))
 
-    def test_a_database_that_fails_is_no_good_health(self) -> None:
+    def test_a_database_that_fails_makes_it_unready_though_it_lives(self) -> None:
         self.office.database.stop()
-        self.problem(503, self.office.ask("GET", "/health", token=None))
-        self.assertEqual(1, len(self.flushLoggedErrors()))
+        self.assertEqual([503, 503, 200], [self.health(path)[0] for path in self.PATHS])
+        self.assertEqual(2, len(self.flushLoggedErrors()))
 
-    def test_a_database_that_is_silent_is_no_good_health(self) -> None:
-        self.patch(self.office.database, "read", lambda *arguments: Deferred())
-        treq = self.office.treq
-        response = treq.get("http://vtn.example/health")
-        treq.flush()
-        self.assertNoResult(response)
-        self.office.clock.advance(HEALTH_TIMEOUT)
-        treq.flush()
-        self.assertEqual(503, self.successResultOf(response).code)
-        self.assertEqual(1, len(self.flushLoggedErrors()))
+    def test_a_reader_or_a_writer_that_is_silent_makes_it_unready_though_it_lives(self) -> None:
+        for silent in ("read", "run"):
+            office = Office()
+            self.patch(office.database, silent, lambda *arguments: Deferred())
+            response = office.treq.get("http://vtn.example/health")
+            office.treq.flush()
+            self.assertNoResult(response)
+            office.clock.advance(HEALTH_TIMEOUT)
+            office.treq.flush()
+            self.assertEqual(503, self.successResultOf(response).code)
+            self.assertEqual(200, office.ask("GET", "/health/live", token=None).status)
+            self.assertEqual(1, len(self.flushLoggedErrors()))
 
 
 class ProblemTests(ApiTestCase):
@@ -164,10 +172,10 @@ class ConnectionTests(ApiTestCase):
     def test_no_more_of_a_body_is_kept_than_it_may_have(self) -> None:
         self.send(f"POST {V1}/events HTTP/1.1", "Transfer-Encoding: chunked")
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        for _ in range(100):
+        for _ in range(2 * MOST_FILE // 0x10000):
             self.channel.dataReceived(chunk)
         kept = self.channel._channel.requests[0].content.tell()
-        self.assertLessEqual(kept, MOST_BODY + 0x10000)
+        self.assertLessEqual(kept, MOST_FILE + 0x10000)
         self.channel.dataReceived(b"0\r\n\r\n")
         self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 413"), self.transport.value()[:100])
 

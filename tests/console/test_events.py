@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy.event
+
+from oadrvtn.console.shapes import write_cursor
+
 from .case import V1, ApiTestCase
 
 
@@ -123,6 +127,7 @@ class EventTests(ApiTestCase):
             "gone_at",
             "deleted_at",
             "answers",
+            "counts",
         )
         said = {name: value for name, value in first.items() if name not in made}
         again = self.good("POST", "/events", said, 201)
@@ -272,6 +277,21 @@ class EventTests(ApiTestCase):
             self.assertIn(pointer, errors)
             if allowed:
                 self.assertEqual(allowed, errors[pointer]["allowed"])
+        place = {"id": "a", "polygon": {"pos_list": [1, 2]}}
+        unit = {"name": "currencyPerKWh", "item_description": "currencyPerKWh", "item_units": "DOLLARS"}
+        signal = {"signal_name": "ELECTRICITY_PRICE", "signal_type": "price", "item_base": unit}
+        baseline = {"baseline_id": "b", "baseline_name": "b", "dtstart": "-1d", "duration": "5m", "item_base": unit}
+        intervals = {"intervals": [{"duration": "5m", "value": 1}]}
+        for fields, pointer in (
+            ({"signals": [signal | intervals]}, "/signals/0/item_base/item_units"),
+            ({"baseline": baseline | intervals}, "/baseline/item_base/item_units"),
+            ({"target": {"service_areas": [place, place | {"id": "1"}]}}, "/target/service_areas/1/id"),
+        ):
+            short = {} if "signals" in fields else {"duration": "15m", "level": 2}
+            body = {"market_context": "urn:x", "dtstart": "now"} | short | fields
+            (error,) = self.refused(422, "POST", "/events", body)["errors"]
+            self.assertEqual(pointer, error["pointer"])
+            self.assertEqual(pointer.endswith("units"), "EUR" in error.get("allowed", ()))
         self.event(event_id="e")
         (error,) = self.refused(422, "PATCH", "/events/e", {"level": 9, "duration": "5m"})["errors"]
         self.assertEqual("/level", error["pointer"])
@@ -279,6 +299,9 @@ class EventTests(ApiTestCase):
     def test_an_id_of_the_path_is_a_parameter(self) -> None:
         (error,) = self.refused(404, "PATCH", "/events/x", {"priority": 1})["errors"]
         self.assertEqual("event_id", error["parameter"])
+        self.event(event_id="e")
+        (error,) = self.refused(422, "PATCH", "/events/e", {"event_id": "f"})["errors"]
+        self.assertEqual("/event_id", error["pointer"])
 
     def test_two_events_of_a_market_context_do_not_meet_at_a_ven(self) -> None:
         self.office.registered()
@@ -288,6 +311,17 @@ class EventTests(ApiTestCase):
         self.assertEqual("/dtstart", problem["errors"][0]["pointer"])
         for name in ("'e'", "ven-1"):
             self.assertIn(name, problem["detail"])
+        self.event(event_id="f", dtstart="+1h")
+        for changes, pointer in (
+            ({"dtstart": "+5m"}, "/dtstart"),
+            ({"level": 1, "duration": "2h"}, "/duration"),
+            ({"market_context": "urn:x", "target": {"ven_ids": ["ven-1"]}, "dtstart": "+5m"}, "/dtstart"),
+        ):
+            problem = self.refused(409, "PATCH", "/events/e" if "level" in changes else "/events/f", changes)
+            self.assertEqual(pointer, problem["errors"][0]["pointer"])
+        self.event(event_id="g", market_context="urn:other")
+        problem = self.refused(409, "PATCH", "/events/g", {"market_context": "urn:x"})
+        self.assertEqual("/market_context", problem["errors"][0]["pointer"])
 
     def test_an_event_that_is_not_known_is_not_found(self) -> None:
         for method, path in (
@@ -309,3 +343,94 @@ class EventTests(ApiTestCase):
             assert location
             self.assertEqual(event_id, self.office.ask("GET", location).json["event_id"])
             self.assertEqual(200, self.office.ask("POST", f"{location}/cancel").status)
+
+
+class EventListTests(ApiTestCase):
+    def ids(self, query: str = "") -> list[str]:
+        return [row["event_id"] for row in self.good("GET", f"/events{query}")["events"]]
+
+    def test_pages_go_back_in_time_and_hold_every_event_once(self) -> None:
+        for number in (3, 1, 4, 0, 2):
+            self.event(event_id=f"e{number}", dtstart=f"+{number}h", market_context=f"urn:{number}")
+        query, pages = "?limit=2", []
+        while query:
+            answer = self.ask("GET", f"/events{query}")
+            pages.append([row["event_id"] for row in answer.json["events"]])
+            cursor = answer.json["next"]
+            query = cursor and f"?limit=2&cursor={cursor}"
+            link = f'</api/v1/events?limit=2&cursor={cursor}>; rel="next"' if cursor else None
+            self.assertEqual(link, answer.header("Link"))
+            if cursor:
+                self.event(event_id=f"new{len(pages)}", dtstart="+2d", market_context=f"urn:{cursor}")
+        self.assertEqual([["e3", "e4"], ["e1", "e2"], ["e0"]], pages)
+
+    def test_events_are_found_by_status_context_ven_group_and_time(self) -> None:
+        for ven_id in ("ven-1", "ven-2"):
+            self.office.registered(ven_id)
+        self.good("POST", "/groups", {"group_id": "g", "name": "G", "ven_ids": ["ven-1"]}, 201)
+        self.event(event_id="far", dtstart="+2h", market_context="urn:a", ramp_up="10m")
+        self.event(event_id="near", dtstart="+1m", market_context="urn:b", ramp_up="10m", target={"ven_ids": ["ven-1"]})
+        self.event(event_id="active", market_context="urn:c", target={"ven_ids": ["ven-2"]})
+        self.event(event_id="cancelled", dtstart="+1m", market_context="urn:d")
+        self.good("POST", "/events/cancelled/cancel")
+        for status in ("far", "near", "active", "cancelled"):
+            self.assertEqual([status], self.ids(f"?status={status}"))
+        cases = {
+            "?market_context=urn:b": ["near"],
+            "?ven_id=ven-2&status=active": ["active"],
+            "?ven_id=ven-1": ["cancelled", "near", "far"],
+            "?group_id=g": ["cancelled", "near", "far"],
+            "?group_id=nobody": [],
+            "?since=%2B1h": ["far"],
+            "?until=%2B1m": ["active"],
+            "?since=%2B1m&until=%2B2m": ["active", "cancelled", "near"],
+        }
+        for query, expected in cases.items():
+            self.assertEqual(expected, self.ids(query), query)
+        self.office.clock.advance(3600)
+        self.assertEqual(["active", "near"], self.ids("?status=completed&all=1"))
+
+    def test_counts_tell_who_was_offered_an_event_and_who_answered(self) -> None:
+        for ven_id in ("ven-1", "ven-2", "ven-3"):
+            self.office.registered(ven_id)
+        self.event(event_id="e")
+        self.office.opts("ven-1", "e", "optIn")
+        self.office.opts("ven-2", "e", "optOut")
+        counts = {"vens": 3, "offered": 2, "answered": 2, "in": 1, "out": 1, "unanswered": 1, "overdue": 0}
+        (row,) = self.good("GET", "/events")["events"]
+        self.assertEqual(counts, row["counts"])
+        self.assertEqual(counts, self.good("GET", "/events/e")["counts"])
+
+    def test_a_list_of_events_costs_as_many_queries_as_one_event(self) -> None:
+        asked: list[str] = []
+        engine = self.office.database._readers
+
+        def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+            asked.append(statement)
+
+        sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+        self.addCleanup(sqlalchemy.event.remove, engine, "before_cursor_execute", note)
+        costs = []
+        for number in range(3):
+            self.event(event_id=f"e{number}", market_context=f"urn:{number}")
+            asked.clear()
+            self.assertEqual(number + 1, len(self.ids()))
+            costs.append(len(asked))
+        self.assertEqual(1, len(set(costs)), costs)
+
+    def test_what_is_no_page_is_refused(self) -> None:
+        for query in (
+            "?cursor=x",
+            "?cursor=WzFd",
+            "?cursor=W10",
+            "?cursor=bnVsbA",
+            "?cursor=%C3%BC",
+            "?limit=1001",
+            "?limit=0",
+            "?status=soon",
+            f"?cursor={write_cursor((2**70, 'x'))}",
+            f"?cursor={write_cursor((1, chr(0xD800)))}",
+            f"?cursor={write_cursor((True, 'x'))}",
+        ):
+            (error,) = self.refused(422, "GET", f"/events{query}")["errors"]
+            self.assertIn(error["parameter"], ("cursor", "limit", "status"))

@@ -24,6 +24,15 @@ class GroupTests(ApiTestCase):
         (row,) = self.good("GET", "/groups")["groups"]
         self.assertEqual(("a/b", "North", 2), (row["group_id"], row["name"], row["vens"]))
 
+    def test_groups_come_in_pages_by_name_and_are_found_by_text(self) -> None:
+        for name in ("c", "a", "b", "Größe"):
+            self.good("POST", "/groups", {"group_id": f"id-{name}", "name": name}, 201)
+        first = self.good("GET", "/groups?limit=3")
+        rest = self.good("GET", f"/groups?limit=3&cursor={first['next']}")
+        names = [[row["name"] for row in page["groups"]] for page in (first, rest)]
+        self.assertEqual(([["Größe", "a", "b"], ["c"]], None), (names, rest["next"]))
+        self.assertEqual(["Größe"], [row["name"] for row in self.good("GET", "/groups?q=gr%C3%B6")["groups"]])
+
     def test_a_group_without_an_id_gets_one(self) -> None:
         made = self.good("POST", "/groups", {"name": "North"}, 201)
         self.assertEqual("North", self.good("GET", f"/groups/{made['group_id']}")["name"])

@@ -53,6 +53,24 @@ class MetricsTests(SynchronousTestCase):
         self.office.vtn.seen(entry)
         self.assertEqual(3, self.samples()["oadrvtn_bends_total", "bare_root"])
 
+    def test_what_waits_is_counted_until_it_is_done(self) -> None:
+        self.office.registered()
+        queues = {queue: self.samples()["oadrvtn_queue_length", queue] for queue in ("outbox", "events", "writes")}
+        self.assertEqual({"outbox": 1, "events": 0, "writes": 0}, queues)  # its reports are asked for
+        body = {"event_id": "e", "market_context": "urn:x", "dtstart": "now", "duration": "15m", "level": 2}
+        self.assertEqual(201, self.office.ask("POST", "/api/v1/events", body).status)
+        self.assertEqual(1, self.samples()["oadrvtn_queue_length", "events"])
+        self.office.opts("ven-1", "e", "optIn")
+        self.assertEqual(0, self.samples()["oadrvtn_queue_length", "events"])
+
+    def test_times_come_as_histograms(self) -> None:
+        self.office.vtn.lag.note(0.3)
+        before = self.samples()
+        self.assertEqual((0, 1), tuple(before["oadrvtn_loop_lag_seconds_bucket", le] for le in ("0.25", "0.5")))
+        self.assertEqual((1, 0.3), tuple(before[f"oadrvtn_loop_lag_seconds_{name}",] for name in ("count", "sum")))
+        self.office.registered()
+        self.assertGreater(self.samples()["oadrvtn_commit_seconds_count",], before["oadrvtn_commit_seconds_count",])
+
     def test_two_vtns_in_one_process_share_nothing(self) -> None:
         other = Office()
         other.answers["oadrPoll", "200"] += 1

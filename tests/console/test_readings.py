@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from oadrvtn.model.config import Config, WantedReport
 
@@ -44,6 +45,49 @@ class ReadingTests(ApiTestCase):
         self.assertEqual((True, [None, 3.0]), (found["truncated"], [r["value"] for r in found["readings"]]))
         self.assertFalse(self.good("GET", "/vens/ven-1/readings?limit=4")["truncated"])
 
+    def test_pages_go_back_in_time(self) -> None:
+        query, pages = "?limit=2", []
+        while query:
+            answer = self.ask("GET", f"/vens/ven-1/readings{query}")
+            pages.append([(r["r_id"], r["value"]) for r in answer.json["readings"]])
+            self.assertEqual(answer.json["next"] is None, answer.header("Link") is None)
+            query = answer.json["next"] and f"?limit=2&cursor={answer.json['next']}"
+        self.assertEqual([[("power", None), ("power", 3)], [("power", 1), ("volt,age", 230)]], pages)
+        link = self.ask("GET", "/vens/ven-1/readings?limit=3&format=csv").header("Link") or ""
+        path = link.partition(">")[0].removeprefix("</api/v1")
+        self.assertEqual(2, self.ask("GET", path).body.count(b"\n"))
+
+    def resampled(self, query: str) -> list[tuple[Any, ...]]:
+        found = self.good("GET", f"/vens/ven-1/readings?period={query}")["readings"]
+        names = ("r_id", "count", "mean", "min", "max", "sum", "last")
+        return [(r["start"][11:19], *(r[name] for name in names)) for r in found]
+
+    def test_readings_are_resampled_by_period(self) -> None:
+        self.office.clock.advance(1)
+        self.office.reports("ven-1", {"power": [4, 2, 6, 0]})
+        both = [
+            ("12:00:00", "power", 3, 4.0, 2.0, 6.0, 12.0, 6.0),
+            ("12:00:00", "volt,age", 1, 230.0, 230.0, 230.0, 230.0, 230.0),
+            ("12:03:00", "power", 1, 0.0, 0.0, 0.0, 0.0, 0.0),
+        ]
+        self.assertEqual(both, self.resampled("3m"))
+        self.assertEqual(both[2:], self.resampled("3m&since=2026-11-22T12:03:00Z"))
+        self.assertEqual(both[1:2], self.resampled("PT3M&r_id=volt,age"))
+        (hour, _) = self.resampled("1h")
+        self.assertEqual(("12:00:00", "power", 4, 3.0, 0.0, 6.0, 12.0, 0.0), hour)
+
+    def test_what_was_resampled_comes_in_pages_and_as_csv(self) -> None:
+        query, pages = "period=1m&limit=2", []
+        while query:
+            found = self.good("GET", f"/vens/ven-1/readings?{query}")
+            pages.append([(r["r_id"], r["mean"], r["unit"], r["scale"]) for r in found["readings"]])
+            query = found["next"] and f"period=1m&limit=2&cursor={found['next']}"
+        self.assertEqual([[("volt,age", 230, "W", "k"), ("power", 3, "W", "k")], [("power", 1, "W", "k")]], pages)
+        rows = list(
+            csv.DictReader(io.StringIO(self.ask("GET", "/vens/ven-1/readings?period=1h&format=csv").body.decode()))
+        )
+        self.assertEqual([("power", "2.0"), ("volt,age", "230.0")], [(row["r_id"], row["mean"]) for row in rows])
+
     def test_csv_comes_by_accept_or_by_format_and_holds_the_same(self) -> None:
         by_format = self.ask("GET", "/vens/ven-1/readings?format=csv")
         by_accept = self.ask("GET", "/vens/ven-1/readings", headers={"Accept": "text/csv"})
@@ -75,6 +119,9 @@ class ReadingTests(ApiTestCase):
             "?since=soon": "since: ",
             "?format=xml": "format: ",
             "?limit=0": "limit: ",
+            "?period=0": "period: ",
+            "?period=often": "period: ",
+            "?period=P1M": "longer in some months",
         }
         for query, reason in cases.items():
             self.assertIn(reason, self.refused(422, "GET", f"/vens/ven-1/readings{query}")["detail"])

@@ -21,6 +21,15 @@ class WishTests(ApiTestCase):
         self.assertEqual(answer.json, second)
         self.assertEqual((120.0, "power"), (second["granularity"], second["r_id"]))
 
+    def test_wishes_come_in_pages(self) -> None:
+        for number in range(3):
+            self.good("POST", "/wishes", {"report_name": "TELEMETRY_USAGE", "r_id": f"r{number}"}, 201)
+        whole = self.good("GET", "/wishes")["wishes"]
+        first = self.good("GET", "/wishes?limit=3")
+        rest = self.good("GET", f"/wishes?limit=3&cursor={first['next']}")
+        self.assertEqual((whole, None), (first["wishes"] + rest["wishes"], rest["next"]))
+        self.assertEqual(whole[1:], self.good("GET", "/wishes?source=operator")["wishes"])
+
     def test_who_offers_it_is_asked_at_once_and_told_to_stop_when_it_is_not_wanted_any_more(self) -> None:
         self.office.registered()
         self.office.offers("ven-1", "power")
@@ -66,6 +75,17 @@ class RequestTests(ApiTestCase):
         body = {"requests": [{"report_specifier_id": "load"} | request for request in requests]}
         found: list[dict[str, Any]] = self.good("POST", f"/vens/ven-1/requests{query}", body, status)["report_requests"]
         return found
+
+    def test_requests_come_in_pages_from_the_newest_on(self) -> None:
+        made = []
+        for _ in range(3):
+            self.office.clock.advance(1)
+            made += [row["report_request_id"] for row in self.make({})]
+        found = self.good("GET", "/vens/ven-1/requests?limit=2")
+        rest = self.good("GET", f"/vens/ven-1/requests?limit=2&cursor={found['next']}")
+        pages = [[row["report_request_id"] for row in page["report_requests"]] for page in (found, rest)]
+        self.assertEqual(([made[1:], made[:1]], None), (pages, rest["next"]))
+        self.assertEqual([], self.good("GET", "/vens/ven-1/requests?state=accepted")["report_requests"])
 
     def test_several_reports_are_asked_for_in_one_message(self) -> None:
         once, periodic = self.make({}, {"r_ids": ["power"], "granularity": "PT1M", "report_back_duration": 300})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from oadrvtn.model.config import Config, KnownVen
+from oadrvtn.storage import vens
+from oadrvtn.storage.database import Txn
 from oadrvtn.vtn import registration
+from oadrvtn.vtn.changes import NOTHING, Changes
 
 from .case import V1, ApiTestCase
 from .office import certificate, colons
@@ -109,11 +113,22 @@ class VenTests(ApiTestCase):
         row = self.good("PATCH", "/vens/ven-1", {"name": "Cellar"})
         self.assertEqual("Cellar", row["name"])
 
+    def test_a_ven_has_signatures_of_its_own(self) -> None:
+        self.office.registered()
+        full = colons(certificate("signing"))
+        row = self.good("PATCH", "/vens/ven-1", {"signatures": "require", "signing_fingerprint": full})
+        self.assertEqual(("require", full), (row["signatures"], row["signing_fingerprint"]))
+        self.assertEqual(row, self.good("GET", "/vens/ven-1"))
+        row = self.good("PATCH", "/vens/ven-1", {"signatures": None, "signing_fingerprint": None})
+        self.assertEqual((None, None), (row["signatures"], row["signing_fingerprint"]))
+
     def test_what_no_ven_can_have_is_refused_and_nothing_is_changed(self) -> None:
         self.office.registered()
         before = self.good("GET", "/vens/ven-1")
         cases: list[tuple[dict[str, Any], str]] = [
             ({"name": "x", "leniency": "generous"}, "/leniency"),
+            ({"name": "x", "signatures": "maybe"}, "/signatures"),
+            ({"name": "x", "signing_fingerprint": colons(certificate("s")[-10:])}, "/signing_fingerprint"),
             ({"name": "x", "poll_frequency": 0}, "/poll_frequency"),
             ({"name": "x", "poll_frequency": "soon"}, "/poll_frequency"),
             ({"name": "x", "poll_frequency": 2.5}, "/poll_frequency"),
@@ -174,6 +189,70 @@ class VenTests(ApiTestCase):
             self.assertEqual(204, self.office.ask("DELETE", location).status)
 
 
+class VenListTests(ApiTestCase):
+    def ids(self, query: str = "") -> list[str]:
+        return [row["ven_id"] for row in self.good("GET", f"/vens{query}")["vens"]]
+
+    def add(self, ven_id: str, **more: Any) -> None:
+        body = {"ven_id": ven_id, "fingerprints": [colons(certificate(ven_id))]}
+        self.good("POST", "/vens", body | more, 201)
+
+    def test_five_thousand_vens_are_listed_page_by_page_whatever_comes_and_goes(self) -> None:
+        def fill(txn: Txn, now: datetime) -> tuple[None, Changes]:
+            for number in range(5000):
+                vens.add(txn, f"ven-{number:04}", "x", "operator", 10, now)
+            return None, NOTHING
+
+        self.successResultOf(self.office.vtn.write("fill", fill))
+        seen, query = [], "?limit=1000"
+        while query:
+            answer = self.ask("GET", f"/vens{query}")
+            seen += [row["ven_id"] for row in answer.json["vens"]]
+            if len(seen) == 2000:
+                self.good("DELETE", "/vens/ven-0500", status=204)
+                self.add("ven-0600x")
+            link = answer.header("Link")
+            self.assertEqual(answer.json["next"] is None, link is None)
+            query = link.partition(">")[0].partition("/vens")[2] if link else ""
+        self.assertEqual([f"ven-{number:04}" for number in range(5000)], seen)
+
+    def test_vens_are_found_by_text_state_group_and_leniency(self) -> None:
+        self.office.registered("ven-1")
+        self.add("cold", name="Store 100% _")
+        self.add("b/c", name="Bakery")
+        self.good("PATCH", "/vens/b%2Fc", {"leniency": "bare"})
+        self.good("POST", "/groups", {"group_id": "g", "name": "G", "ven_ids": ["cold", "ven-1"]}, 201)
+        cases = {
+            "": ["b/c", "cold", "ven-1"],
+            "?q=CELLAR": ["ven-1"],
+            "?q=baker": ["b/c"],
+            "?q=COL": ["cold"],
+            "?q=100%25%20_": ["cold"],
+            "?q=%25": ["cold"],
+            "?online=1": ["ven-1"],
+            "?online=0&limit=1": ["b/c"],
+            "?registered=false": ["b/c", "cold"],
+            "?group_id=g&registered=0": ["cold"],
+            "?leniency=bare": ["b/c"],
+            "?leniency=standard": ["cold", "ven-1"],
+        }
+        for query, expected in cases.items():
+            self.assertEqual(expected, self.ids(query), query)
+
+    def test_a_list_shows_certificates_groups_and_programs(self) -> None:
+        self.add("ven-1")
+        self.good("POST", "/groups", {"group_id": "g", "name": "G", "ven_ids": ["ven-1"]}, 201)
+        self.good("PATCH", "/vens/ven-1/traits", {"market_contexts": ["urn:b", "urn:a"]})
+        (row,) = self.good("GET", "/vens")["vens"]
+        self.assertEqual(colons(certificate("ven-1")), row["fingerprints"][0]["sha256"])
+        self.assertEqual((["g"], ["urn:a", "urn:b"]), (row["group_ids"], row["market_contexts"]))
+
+    def test_what_cannot_be_asked_is_refused(self) -> None:
+        for query, parameter in (("?online=maybe", "online"), ("?leniency=kind", "leniency"), ("?page=2", "page")):
+            (error,) = self.refused(422, "GET", f"/vens{query}")["errors"]
+            self.assertEqual(parameter, error["parameter"])
+
+
 class ConfiguredVenTests(ApiTestCase):
     config = Config(vens=(KnownVen(ven_id="ven-1", fingerprints=("00" * 10,)),))
 
@@ -205,6 +284,20 @@ class CandidateTests(ApiTestCase):
             (self.fingerprint, "CN=new", "Shop"), tuple(candidate[k] for k in ("fingerprint", "subject", "ven_name"))
         )
         self.assertEqual(1, self.good("GET", "/status")["vens_waiting"])
+
+    def test_many_are_listed_page_by_page_and_found_by_text(self) -> None:
+        for number in range(4):
+            self.office.clock.advance(1)
+            full = certificate(str(number))
+            remember = self.office.vtn.write(
+                "remember", registration.remember, self.config, full, f"CN=c{number}", None, "A"
+            )
+            self.successResultOf(remember)
+        found = self.good("GET", "/candidates?limit=3")
+        rest = self.good("GET", f"/candidates?limit=3&cursor={found['next']}")
+        subjects = [row["subject"] for row in [*found["candidates"], *rest["candidates"]]]
+        self.assertEqual((["CN=c3", "CN=c2", "CN=c1", "CN=c0", "CN=new"], None), (subjects, rest["next"]))
+        self.assertEqual(["CN=new"], [row["subject"] for row in self.good("GET", "/candidates?q=shop")["candidates"]])
 
     def test_an_approved_certificate_is_a_ven(self) -> None:
         row = self.good("POST", f"/candidates/{self.fingerprint}/approve", {"ven_id": "ven-9"}, 201)

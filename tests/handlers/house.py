@@ -11,12 +11,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.handlers.chain import Chain
-from oadrvtn.handlers.event import EiEvent
 from oadrvtn.handlers.exchange import Exchange
-from oadrvtn.handlers.opt import EiOpt
-from oadrvtn.handlers.poll import OadrPoll
-from oadrvtn.handlers.register_party import EiRegisterParty
-from oadrvtn.handlers.report import EiReport
 from oadrvtn.handlers.resource import ServiceResource
 from oadrvtn.model.config import Config
 from oadrvtn.model.messages import MESSAGES
@@ -25,14 +20,12 @@ from oadrvtn.model.party import OadrPoll as Poll
 from oadrvtn.model.schema import Message
 from oadrvtn.security.fingerprint import sha256
 from oadrvtn.storage.database import Database
+from oadrvtn.testing import RESOURCES
 from oadrvtn.vtn import registration
 from oadrvtn.vtn.vtn import Vtn
 from oadrvtn.wire import decode, encode
 from tests.wire.samples import full
 
-RESOURCES: dict[str, type[ServiceResource]] = {
-    cls.service: cls for cls in (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
-}
 START = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
@@ -87,20 +80,26 @@ class House:
         policy: str = "closed",
         config: Config | None = None,
         known: tuple[str, ...] = ("ven-1", "ven-2"),
+        start: datetime = START,
     ) -> None:
         self.test = test
         self.clock = Clock()
-        self.clock.advance(START.timestamp())
+        self.clock.advance(start.timestamp())
         self.config = config or Config(vtn_id="vtn")
         self.database = Database(None)
         self.database.start()
         test.addCleanup(self.database.stop)
-        self.vtn = Vtn(self.config, self.database, self.clock)
-        self.chain = Chain(self.vtn)
-        classes = RESOURCES | {cls.service: cls for cls in resources}
-        self.resources = {name: cls(self.vtn, self.chain, policy) for name, cls in classes.items()}
+        self._classes = RESOURCES | {cls.service: cls for cls in resources}
+        self._policy = policy
+        self.restart()
         for ven_id in known:
             self.write(registration.add, self.config, ven_id, ven_id, [certificate(ven_id)], "operator")
+
+    def restart(self) -> None:
+        """Begin again with what is in the database."""
+        self.vtn = Vtn(self.config, self.database, self.clock)
+        self.chain = Chain(self.vtn)
+        self.resources = {name: cls(self.vtn, self.chain, self._policy) for name, cls in self._classes.items()}
 
     def write(self, rule: Any, *arguments: Any) -> Any:
         """The reply of a rule that has run."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
 from oadrvtn.handlers.report import EiReport
-from oadrvtn.model.config import Config, Leniency, Registration, UnregisteredPoll
+from oadrvtn.model.config import Config, Leniency, Registration, Security, UnregisteredPoll
 from oadrvtn.model.errors import NotAllowed
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.party import EiResponse, OadrQueryRegistration, OadrResponse
@@ -222,7 +222,7 @@ class PolicyTests(SynchronousTestCase):
     def test_closed_refuses_and_keeps_nothing(self) -> None:
         house = House(self)
         self.assertEqual(self._answers(house), ["463", "463"])
-        self.assertEqual(house.read(vens.list_candidates), [])
+        self.assertEqual(house.read(vens.found_candidates), [])
 
     def test_no_policy_serves_anything_but_registration(self) -> None:
         for policy in ("closed", "approve", "handler", "open"):
@@ -233,14 +233,14 @@ class PolicyTests(SynchronousTestCase):
                 answer = house.answer(service, made(name), "stranger")
                 self.assertEqual((policy, name, answer.name()), (policy, name, NORMAL.get(name, "oadrResponse")))
                 self.assertEqual((policy, name, code(answer)), (policy, name, "463"))
-            self.assertEqual(house.read(vens.list_candidates), [])
+            self.assertEqual(house.read(vens.found_candidates), [])
 
     def test_approve_remembers_who_asked_and_says_so_and_lets_in_once_approved(self) -> None:
         house = House(self, policy="approve")
         answer = house.answer("EiRegisterParty", create(ven_name="Cold store"), "stranger")
         self.assertEqual(code(answer), "463")
         self.assertIn("waits for approval", answer.response.response_description)
-        (candidate,) = house.read(vens.list_candidates)
+        (candidate,) = house.read(vens.found_candidates)
         self.assertEqual(
             (candidate.full, candidate.subject, candidate.ven_name),
             (certificate("stranger"), "CN=stranger", "Cold store"),
@@ -334,8 +334,8 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual(dict(entry.bends), {"missing_ven_id": 3})
         self.assertEqual(log.lines("missing_ven_id"), ["VEN 'ven-1' needs missing_ven_id"])
 
-    def test_a_signature_is_not_looked_at_which_is_said_once_per_ven(self) -> None:
-        house = House(self)
+    def test_where_signatures_are_off_none_is_looked_at_which_is_said_once_per_ven(self) -> None:
+        house = House(self, config=Config(security=Security(signatures="off")))
         house.register("ven-1")
         house.register("ven-2")
         signature = b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:nonsense/></ds:Signature>'
@@ -376,6 +376,7 @@ class LeniencyTests(SynchronousTestCase):
             "strict": ["454", "454", "453"],
             "standard": ["200", "454", "453"],
             "bare": ["200", "454", "200"],
+            "enveloped": ["200", "454", "453"],
             "neighbours": ["200", "200", "453"],
             "lenient": ["200", "200", "200"],
         }
@@ -479,9 +480,9 @@ class IncidentTests(SynchronousTestCase):
                 self.assertEqual(answer.response.request_id, request_id_of(message))
             (failure,) = self.flushLoggedErrors(ZeroDivisionError)
             self.assertIn("1 / 0", failure.getTraceback())
-            self.assertEqual(
-                log.lines("", LogLevel.critical), [f"incident {incident}: {name} of ven-1 could not be handled"]
-            )
+            handler = f"{service}.{method}"
+            line = f"incident {incident}: {name} of ven-1 could not be handled by {handler}"
+            self.assertEqual(log.lines("", LogLevel.critical), [line])
 
     def test_life_goes_on_after_a_fault(self) -> None:
         class Polls(OadrPoll):

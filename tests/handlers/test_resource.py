@@ -301,6 +301,12 @@ class _Channel:
     def subject(self) -> str:
         return "CN=ven-1"
 
+    def certificate_der(self) -> bytes:
+        return b"ven-1"
+
+    def own_certificate(self) -> bytes | None:
+        return None
+
 
 def _request(body: bytes, method: bytes = b"POST") -> Any:
     request: Any = DummyRequest([b""])

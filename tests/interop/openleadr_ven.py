@@ -51,9 +51,10 @@ class NotingVen(OpenADRClient):
         _RECEIVED.set(received)
         sent = parts(etree.fromstring(message.encode()), "oadrSignedObject")[0][0]
         answer = await super()._perform_request(service, message)
-        got = etree.Element("nothing")
+        got, signed = etree.Element("nothing"), False
         if received:
-            got = parts(etree.fromstring(received[0].encode()), "oadrSignedObject")[0][0]
+            document = etree.fromstring(received[0].encode())
+            got, signed = parts(document, "oadrSignedObject")[0][0], bool(parts(document, "Signature"))
         note(
             by=_CALLED.get(),
             sent=etree.QName(sent).localname,
@@ -63,6 +64,7 @@ class NotingVen(OpenADRClient):
                 for one in parts(sent, "interval")
             ],
             got=etree.QName(got).localname,
+            signed=signed,
             understood=bool(answer and answer[0]),
             code=texts(got, "responseCode")[0],
             events=[texts(one, "eventID", "modificationNumber", "eventStatus") for one in parts(got, "oadrEvent")],
@@ -102,6 +104,7 @@ async def main(options: dict[str, Any]) -> None:
         key=options["key"],
         ca_file=options["ca"],
         disable_signature=not options.get("signs"),
+        vtn_fingerprint=options.get("vtn_fingerprint"),  # what it gets must be signed by this one then
         show_fingerprint=False,
     )
     if options.get("tls_1_2_only"):

@@ -226,6 +226,8 @@ async def reports_on_demand(vtn: Vtn, ven: Ven) -> None:
     await ven.exchanges("oadrPoll", "oadrCancelReport", after=after)
     await ven.exchanges("oadrCanceledReport", "oadrResponse", after=after)
     assert request_state(vtn, periodic) == "cancelled"
+    goes_on = readings(standing)
+    await until("what was under way has arrived", lambda: readings(standing) > goes_on)
     sent, goes_on = readings(periodic), readings(standing)
     await until("what is wanted of all goes on", lambda: readings(standing) > goes_on + 1)
     assert (readings(once), readings(periodic)) == (1, sent)
@@ -299,7 +301,6 @@ async def two_whole_lives(vtn: Vtn) -> None:
     lives = a_whole_life(vtn, "ec-ven"), a_whole_life(vtn, "rsa-ven", tls_1_2_only=True, signs=True)
     await gatherResults([Deferred.fromCoroutine(life) for life in lives], consumeErrors=True)
     assert vtn.process
-    assert "VEN 'rsa-ven' signs its messages" in vtn.process.output
     assert "Traceback" not in vtn.process.output
 
 

@@ -267,6 +267,8 @@ class MistakeTests(SynchronousTestCase):
                 fingerprints = ["01010101010101010101"]
                 poll_frequency = 0
                 leniency = "barre"
+                signatures = "on"
+                signing_fingerprint = "01010101010101010101"
                 [[reports]]
                 report_name = "TELEMETRY_USAGE"
                 granularity = 0.1
@@ -276,7 +278,11 @@ class MistakeTests(SynchronousTestCase):
             [
                 "registration.poll_frequency: '1.5s' is not a whole number of seconds",
                 "vens[0].poll_frequency: 0 is not above zero",
-                "vens[0].leniency: 'barre' is none of strict, standard, bare, neighbours, lenient (did you mean bare?)",
+                "vens[0].leniency: 'barre' is none of strict, standard, bare, enveloped, neighbours, lenient"
+                " (did you mean bare?)",
+                "vens[0].signatures: 'on' is none of off, accept, require",
+                "vens[0].signing_fingerprint: '01010101010101010101' is not a whole fingerprint"
+                " (32 bytes in hex, as `oadrvtn certs fingerprint --full`)",
                 "reports[0].granularity: 0.1 is not a whole number of seconds",
             ],
         )
@@ -327,6 +333,15 @@ class MistakeTests(SynchronousTestCase):
                 "reports[0].item_base: 'kW'",
             ],
         )
+
+    def test_reports_do_not_come_more_often_than_readings(self) -> None:
+        often = 'report_name = "TELEMETRY_USAGE"\ngranularity = "10m"\nreport_back_duration = '
+        self.assertEqual(
+            mistakes_of(f'[[reports]]\n{often}"5m"'),
+            ["reports[0]: report_back_duration: 300 s is less than the granularity of 600 s"],
+        )
+        for fitting in ("10m", "0s"):
+            self.assertEqual(mistakes_of(f'[[reports]]\n{often}"{fitting}"'), [])
 
     @given(
         st.recursive(

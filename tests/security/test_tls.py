@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.security import certificates, tls
 from oadrvtn.security.certificates import Authority, CertificateFileError, Credential
-from oadrvtn.security.tls import ServerTls, TlsServer, client_policy, peer_certificate
+from oadrvtn.security.tls import ServerTls, TlsServer, client_policy, own_certificate, peer_certificate
 from tests.security import link
 from tests.security.link import Link, RawClient, anonymous, client, tls_1_2, tls_server
 
@@ -146,6 +146,18 @@ class ServedTests(SynchronousTestCase):
         self.assertEqual(peer_certificate(joined.server.transport), der)
         self.assertIsNone(peer_certificate(StringTransport()))
         self.assertIsNone(peer_certificate(None))
+
+    def test_so_is_the_one_that_we_showed_of_two(self) -> None:
+        for options, credential in (
+            ({}, link.server_ec()),
+            (tls_1_2("AES128-SHA256"), link.server_rsa()),
+            (tls_1_2("ECDHE-ECDSA-AES128-SHA256"), link.server_ec()),
+        ):
+            joined = Link(tls_server(), client(**options))
+            shown = credential.certificate.public_bytes(Encoding.DER)
+            self.assertEqual(own_certificate(joined.server.transport), shown)
+        self.assertIsNone(own_certificate(StringTransport()))
+        self.assertIsNone(own_certificate(None))
 
 
 class RefusedTests(SynchronousTestCase):

@@ -22,8 +22,8 @@ FIRST = (
     f" poll_frequency, online) VALUES ('ven-1', 'Cold store', 'operator', {AT}, 'reg-1', 3, 0, 0, 10, 1)",
     f"INSERT INTO events VALUES ('e-1', 2, 0, 1, 'http://example.com/dr', {AT}, {AT + 5}, 'always', x'', 'operator',"
     f" {AT}, {AT})",
-    f"INSERT INTO ledger (ven_id, event_id, modification_number, state, wants, withdrawn, queued_at, offers, deliveries)"
-    f" VALUES ('ven-1', 'e-1', 2, 'offered', 'answer', 0, {AT}, 1, 0)",
+    f"INSERT INTO ledger (ven_id, event_id, modification_number, state, wants, withdrawn, queued_at, offers,"
+    f" deliveries) VALUES ('ven-1', 'e-1', 2, 'offered', 'answer', 0, {AT}, 1, 0)",
     f"INSERT INTO report_requests VALUES ('r-1', 'ven-1', NULL, 'usage', NULL, 0, x'', 'accepted', {AT}, {AT},"
     f" NULL, NULL)",
 )

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.model.config import BodyLimits
 from oadrvtn.security.certificates import describe
 from oadrvtn.security.fingerprint import sha256
-from tests.security.link import ven
+from tests.security.link import server_ec, server_rsa, tls_1_2, ven
 from tests.transport.wire import PATH, Connection, Server, chunks, client, head
 
 SMALL = BodyLimits(EiEvent=100, EiReport=1000, unknown=10)
@@ -135,10 +135,18 @@ class IdentityTests(SynchronousTestCase):
         connection = server.connect()
         channel = server.channel
         self.assertEqual(channel.certificate, ven().fingerprint)
+        self.assertEqual(sha256(channel.certificate_der()), ven().fingerprint)
+        self.assertEqual(channel.own_certificate(), server_ec().fingerprint)
+        old = server.connect(client(**tls_1_2("AES128-SHA256")))
+        (other,) = server.site.connections - {channel}
+        self.assertEqual(other.own_certificate(), server_rsa().fingerprint)
+        old.peer.transport.loseConnection()  # type: ignore[union-attr]
+        old.flush()
         connection.peer.transport.loseConnection()  # type: ignore[union-attr]
         connection.flush()
         self.assertEqual(server.site.connections, set())
         self.assertEqual(channel.subject(), describe(ven().certificate).subject)
+        self.assertIn(channel.own_certificate(), (server_ec().fingerprint, None))
 
     def test_each_request_is_asked_for_by_its_certificate(self) -> None:
         server = Server()

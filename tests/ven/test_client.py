@@ -26,8 +26,10 @@ from oadrvtn.model.party import (
     OadrPoll,
     OadrResponse,
 )
+from oadrvtn.security.signature import Signer
 from oadrvtn.ven.client import BadAnswer, HttpError, Refused, Unreachable, VenClient, accepted, connect
 from oadrvtn.wire import encode
+from tests.security.signing import ven
 
 from .vtn import START, CardboardVtn, clock, ok, registered, wanted
 
@@ -87,6 +89,14 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual((None, None), (first.ven_id, first.registration_id))
         self.assertEqual(("ven-1", "reg-1"), (second.ven_id, second.registration_id))
         self.assertTrue(first.http_pull_model)
+
+    def test_with_a_signer_it_signs_and_asks_for_signed_answers(self) -> None:
+        self.successResultOf(self.client.register())
+        self.client.signer = Signer(ven())
+        self.successResultOf(self.client.register())
+        self.successResultOf(self.client.poll())
+        self.assertEqual([False, True, True], self.vtn.signed)
+        self.assertEqual([False, True], [one.xml_signature for one in self.vtn.got(OadrCreatePartyRegistration)])
 
     def test_a_refused_registration_leaves_the_ids_alone(self) -> None:
         self.vtn.answers[OadrCreatePartyRegistration] = registered(response=ok("463"), ven_id="x", registration_id="y")

@@ -98,6 +98,7 @@ class CardboardVtn(Resource):
         self.answers: dict[type[Message], Message | bytes] = dict(ANSWERS)
         self.queue: list[Message] = []
         self.heard: list[Any] = []
+        self.signed: list[bool] = []
         self.urls: list[str] = []
         self.headers: list[dict[bytes, bytes]] = []
         self.status = 200
@@ -116,8 +117,10 @@ class CardboardVtn(Resource):
 
     def render_POST(self, request: Request) -> bytes | int:
         assert request.content
-        message = decode(request.content.read(), allowed=()).message
+        found = decode(request.content.read(), allowed=())
+        message = found.message
         self.heard.append(message)
+        self.signed.append(found.signed)
         self.headers.append({name: values[0] for name, values in request.requestHeaders.getAllRawHeaders()})
         request.setResponseCode(self.status)
         if self.silent:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from oadrvtn.model.config import Config
@@ -38,26 +38,17 @@ from oadrvtn.model.report import (
 from oadrvtn.model.schema import Message
 from oadrvtn.model.values import Duration
 from oadrvtn.storage.database import Database
+from oadrvtn.testing import result
 from oadrvtn.vtn import events, registration
 from oadrvtn.vtn.duties import Duties
 from oadrvtn.vtn.events import EventSpec, SignalSpec
+from oadrvtn.vtn.hooks import NEWS
 from oadrvtn.vtn.reporter import Reporter
 from oadrvtn.vtn.roster import Entry
 from oadrvtn.vtn.vtn import Vtn
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment at which each house opens."""
-
-
-def result(deferred: Deferred[Any]) -> Any:
-    """What a Deferred that has fired holds; its failure is raised."""
-    got: list[Any] = []
-    failed: list[Any] = []
-    deferred.addCallbacks(got.append, failed.append)
-    if failed:
-        failed[0].raiseException()
-    assert got, "the Deferred has not fired"
-    return got[0]
 
 
 def response(code: str = "200", request_id: str = "") -> EiResponse:
@@ -93,7 +84,9 @@ class House:
 
     def open(self) -> None:
         """Begin with what the database says: as after a kill, all else is lost."""
-        self.vtn = Vtn(self.config, self.database, self.clock, lambda *call: self.hooks.append(call))
+        self.vtn = Vtn(self.config, self.database, self.clock)
+        for name in NEWS:
+            self.vtn.hooks.add(name, partial(lambda *call: self.hooks.append(call), name))
         self.duties = Duties(self.vtn, self.clock)
         self.reporter = Reporter(self.vtn, self.clock, self.sources)
         result(self.vtn.start())

@@ -271,7 +271,8 @@ class WithheldTests(AudienceTests):
         self.assertEqual(("withheld", "nothing"), self.state())
         self.assertEqual("oadrResponse", self.two.poll().name())
         self.assertEqual({"hers"}, set(self.shown(self.two)))
-        self.assertIn(("withheld", None, 1), self.house.read(event_rows.tally, "e"))
+        tallies = self.house.read(event_rows.tallies, ["e"])
+        self.assertIn(("withheld", None, 1), [(tally.state, tally.opt_type, tally.count) for tally in tallies])
         self.assertEqual([], self.members(add=("ven-2",)))
 
     def test_it_is_told_when_the_other_is_cancelled(self) -> None:
@@ -340,6 +341,76 @@ class WithheldTests(AudienceTests):
             )
         effects = self.traits("ven-1", resource_ids=("a", "b"))
         self.assertEqual([("early", "shown"), ("late", "withheld")], [(one.event_id, one.what) for one in effects])
+
+    def test_what_is_past_is_not_looked_at_in_each_round(self) -> None:
+        self.house.live(30)
+        self.assertNotEqual([], self.house.sql("SELECT * FROM ledger WHERE state = 'withheld' AND deadline > 0"))
+        self.house.cancel("e")
+        self.house.after(86400)
+        self.house.round()
+        self.assertEqual([], self.house.sql("SELECT * FROM ledger WHERE state = 'withheld' AND deadline > 0"))
+
+
+class WithdrawnTests(AudienceTests):
+    """A change of target shows ven-2 an event as cancelled; when it joins again, another one is in the way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.group()
+        here: dict[str, Any] = {"market_context": "http://b/", "target": EiTarget(ven_ids=("ven-2",))}
+        self.house.event(event_id="e", **here)
+        self.two.answer_all(self.two.poll())
+        self.house.modify("e", target=EiTarget(group_ids=("g",)))
+        self.house.event(event_id="other", **here)
+
+    def state(self) -> tuple[str, str, bool]:
+        line = self.line("ven-2", "e", 1)
+        return line.state, line.wants, line.removed
+
+    def join(self) -> None:
+        self.assertEqual([("ven-2", "e", "withheld")], self.members(add=("ven-2",)))
+
+    def test_its_answer_to_what_it_was_sent_is_taken(self) -> None:
+        sent = self.two.poll()
+        self.assertEqual(["e", "other"], sorted(one.event.descriptor.event_id for one in sent.events))
+        self.join()
+        self.assertEqual("200", self.two.answer_all(sent).response.response_code)
+        self.assertEqual(("withheld", "delivery", True), self.state())
+
+    def test_what_was_open_goes_on_as_a_removal_until_it_has_arrived(self) -> None:
+        self.two.answer(("other", 0))
+        self.join()
+        self.assertEqual(["oadrDistributeEvent"] * 2 + ["oadrResponse"], self.two.poll_names(3, every=POLL))
+        self.house.round()
+        self.assertEqual(("withheld", "nothing", True), self.state())
+        self.house.delete("other")
+        self.assertEqual({"e"}, set(self.shown(self.two)))
+
+    def test_an_answer_that_comes_again_is_taken_and_changes_nothing(self) -> None:
+        sent = self.two.poll()
+        self.two.answer_all(sent)
+        self.join()
+        self.assertEqual("200", self.two.answer_all(sent).response.response_code)
+        self.assertEqual(("withheld", "nothing", False), self.state())
+        self.house.delete("other")
+        self.assertEqual({"e"}, set(self.shown(self.two)))
+
+    def test_where_it_leaves_again_the_ledger_says_how_far_the_removal_is(self) -> None:
+        self.join()
+        self.members(remove=("ven-2",))
+        self.assertEqual(("queued", "delivery", True), self.state())
+        self.two.poll()
+        self.house.round()
+        self.join()
+        self.members(remove=("ven-2",))
+        self.assertEqual(("offered", "delivery", True), self.state())
+        self.two.answer(("other", 0))
+        self.two.poll_names(2, every=POLL)
+        self.house.round()
+        self.assertEqual(("acknowledged", "nothing", True), self.state())
+
+    def test_a_change_of_target_does_not_give_it_two_events_at_a_time(self) -> None:
+        self.assertRaises(NotAllowed, self.house.modify, "e", target=EiTarget(ven_ids=("ven-2",)))
 
 
 class TraitTests(AudienceTests):

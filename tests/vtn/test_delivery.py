@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.model.config import Config, Registration, WantedReport
+from oadrvtn.model.config import Config, Offer, OfferedPoint, Registration, WantedReport
 from oadrvtn.model.errors import InvalidID
 from oadrvtn.model.event import OadrDistributeEvent
 from oadrvtn.model.party import OadrRequestReregistration, OadrResponse
@@ -19,9 +19,11 @@ from oadrvtn.model.report import (
 )
 from oadrvtn.storage import events as event_rows
 from oadrvtn.storage.vens import get as ven_row
-from oadrvtn.vtn import outbox, registration
+from oadrvtn.vtn import outbox, registration, requests
 from oadrvtn.vtn.changes import Changes
 from oadrvtn.vtn.duties import INTERVAL
+from oadrvtn.vtn.requests import RequestSpec
+from oadrvtn.wire.codec import to_xml
 
 from .house import House, response
 
@@ -375,6 +377,36 @@ class QueueTests(SynchronousTestCase):
         self.ven.send(OadrRegisteredReport(response=response(request_id="0")))
         self.assertEqual(["done"], self.states("register_report"))
 
+    def test_neither_is_that_of_what_never_went_out(self) -> None:
+        for request_id in ("", "0"):
+            self.ven.send(OadrRegisteredReport(response=response(request_id=request_id)))
+        self.assertEqual(["queued"], self.states("register_report"))
+
+    def test_of_several_it_is_that_of_the_last_that_went_out(self) -> None:
+        self.ven.take_register_report()
+        self.put_cancel("a")
+        self.put_cancel("b")
+        self.assertEqual("c-a", self.ven.poll().request_id)
+        self.ven.send(OadrCanceledReport(response=response()))
+        self.assertEqual(["done", "queued"], self.states("cancel_report"))
+
+    def test_that_is_known_before_and_after_the_counts_are_written(self) -> None:
+        self.ven.take_register_report()
+        for round_first in (False, True):
+            self.put_cancel("a")
+            self.ven.poll()
+            self.house.after(1)
+            self.put_cancel("b")
+            self.ven.poll()
+            if round_first:
+                self.house.round()
+            self.ven.send(OadrCanceledReport(response=response()))
+            self.assertEqual(
+                ["offered", "done"] if round_first else ["queued", "done"], self.states("cancel_report")[-2:]
+            )
+            self.ven.send(OadrCanceledReport(response=response()))
+            self.assertEqual(["done", "done"], self.states("cancel_report")[-2:])
+
     def test_an_error_code_refuses_and_is_kept(self) -> None:
         offered = self.ven.poll()
         self.ven.send(OadrRegisteredReport(response=response("459", offered.request_id)))
@@ -557,3 +589,29 @@ class RoundTests(SynchronousTestCase):
         self.assertEqual(("given_up", "nothing", 1), (line.state, line.wants, line.offers))
         self.assertEqual(["oadrResponse"], ven.poll_names(1))
         self.assertEqual("200", ven.answer((event.event_id, 0)).response.response_code)
+
+
+class ShownTimesTests(SynchronousTestCase):
+    """Embedded VENs read whole seconds more readily than fractions."""
+
+    def test_what_the_vtn_dates_it_dates_without_fractions_of_a_second(self) -> None:
+        offer = Offer(report_specifier_id="tariff", data_points=(OfferedPoint(r_id="price", value=0.25),))
+        wanted = WantedReport(report_name="TELEMETRY_USAGE", granularity=60.0, report_back_duration=60.0)
+        house = House(Config(offers=(offer,), reports=(wanted,)))
+        house.after(0.25)
+        ven = house.stranger()
+        ven.register()
+        heard = [ven.poll(), ven.offer_reports("power")]
+        house.event(event_id="e")
+        heard.append(ven.poll())
+        house.modify("e", priority=1)
+        heard.append(ven.poll())
+        house.cancel("e")
+        heard.append(ven.poll())
+        wish = RequestSpec(report_specifier_id="usage", granularity=60.0, report_back_duration=60.0)
+        house.write(requests.request, "ven-1", [wish])
+        heard.append(ven.poll())
+        shown = [to_xml(message).decode() for message in heard]
+        for text, said in zip(shown, ("createdDateTime", "dtstart", *["createdDateTime"] * 3, "dtstart"), strict=True):
+            self.assertIn(said, text)
+            self.assertNotRegex(text, r":\d\d\.\d+Z")

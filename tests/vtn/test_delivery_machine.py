@@ -76,7 +76,7 @@ class Delivery(RuleBasedStateMachine):
         try:
             after = self.house.modify(event_id, **change)
         except NotAllowed as error:
-            assert error.mistakes[0].place == "dtstart"
+            assert error.mistakes[0].place in change
             return
         changed = spec_of(before) != spec_of(after) and "response_required" not in change
         assert after.modification_number == before.modification_number + changed
@@ -171,6 +171,8 @@ class Delivery(RuleBasedStateMachine):
         strange = self.house.sql(
             "SELECT state, wants FROM ledger WHERE (wants = 'nothing' AND state IN ('queued', 'offered'))"
             " OR (wants = 'answer' AND state NOT IN ('queued', 'offered'))"
+            " OR (wants != 'nothing' AND state IN ('superseded', 'given_up'))"
+            " OR (state = 'withheld' AND (NOT withdrawn OR wants != 'nothing' AND NOT removed))"
             " OR (wants = 'nothing' AND state = 'acknowledged' AND deliveries < 2)"
             " OR (wants != 'nothing' AND modification_number !="
             "     (SELECT modification_number FROM events WHERE events.event_id = ledger.event_id))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -27,9 +27,11 @@ from oadrvtn.model.party import OadrCancelPartyRegistration
 from oadrvtn.model.signals import DEVICE_CLASSES
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import events as rows
+from oadrvtn.storage.database import Txn
 from oadrvtn.vtn import events
 from oadrvtn.vtn.changes import NOTHING
 from oadrvtn.vtn.events import SignalSpec, build, spec_of
+from oadrvtn.vtn.specs import deadline, turns
 from oadrvtn.wire.codec import to_xml
 
 from .house import START, House, spec
@@ -62,8 +64,15 @@ class BuildTests(SynchronousTestCase):
         self.refused("rule 8", signals=(simple(("PT1H", 1)), simple(("PT2H", 1))))
         self.refused("signals: ", signals=())
         self.refused("signals[0].intervals: ", signals=(simple(),))
-        self.refused("market_context", market_context="program")
+        for text in ("program", "", "urn:", "http://x y", " http://x/", "http://x/\n", "1:2"):
+            self.refused("market_context", market_context=text)
+        build(spec(market_context="mailto:dr@example.com"), "e", 0, START)
         self.refused("rule 8", duration=Duration("PT0S"))
+        for lengths in (("PT0S", "PT1H"), ("PT1H", "PT0S"), ("PT0S", "PT0S")):
+            number = lengths.index("PT0S")
+            place = f"signals[0].intervals[{number}].duration: is zero"
+            self.refused(place, signals=(simple(*((length, 1) for length in lengths)),))
+        self.refused("is not the only one", signals=(simple(("PT1H", 1), signal_id="signal-1"), simple(("PT1H", 1))))
         self.refused("negative", signals=(simple(("PT1H", 1), ("-PT1H", 1)),))
         self.refused("signalName", signals=(simple(("PT1H", 1), signal_name="NOISE"),))
 
@@ -319,8 +328,12 @@ class OperatorTests(SynchronousTestCase):
         self.assertEqual((0, START), (deleted.modification_number, deleted.deleted_at))
         for ven in (self.one, self.two):
             self.assertEqual(["f"], [shown.event.descriptor.event_id for shown in ven.poll().events])
-        self.assertEqual(["f"], [event.event_id for event in self.house.read(rows.listed, START, False)])
-        self.assertEqual({"e", "f"}, {event.event_id for event in self.house.read(rows.listed, START, True)})
+
+        def found(txn: Txn, now: datetime, all_of_them: bool = False) -> list[rows.Event]:
+            return list(rows.found(txn, now, all_of_them=all_of_them))
+
+        self.assertEqual(["f"], [event.event_id for event in self.house.read(found, START)])
+        self.assertEqual({"e", "f"}, {event.event_id for event in self.house.read(found, START, True)})
 
     def test_what_is_deleted_stays_so(self) -> None:
         self.house.event(event_id="e")
@@ -448,6 +461,12 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual("far", self.shown()[0].descriptor.event_status)
         self.house.after(1)
         self.assertEqual("active", self.shown()[0].descriptor.event_status)
+
+    def test_a_ramp_up_may_be_said_in_weeks(self) -> None:
+        made = build(spec(ramp_up=Duration("1W"), notification=Duration("1W")), "e", 0, START)
+        period = made.active_period.properties
+        self.assertEqual((period.dtstart - timedelta(weeks=1), "near"), turns(period)[0])
+        self.assertEqual(period.dtstart - timedelta(weeks=1), deadline(period))
 
     def test_a_ramp_up_counts_before_the_start_whatever_its_sign(self) -> None:
         self.house.event(start=600, ramp_up=Duration("-PT9M"))

@@ -199,6 +199,24 @@ class OptTests(SynchronousTestCase):
         self.assertEqual(["o"], self.standing())
 
 
+class WithheldTests(SynchronousTestCase):
+    def test_a_ven_has_no_say_on_an_event_that_is_withheld_from_it(self) -> None:
+        house = House()
+        ven = house.ven()
+        house.write(audience.create_group, "g", "Group", [])
+        house.event(event_id="hers", market_context=PROGRAM, target=EiTarget(ven_ids=("ven-1",)))
+        house.event(event_id="e", market_context=PROGRAM, target=EiTarget(group_ids=("g",)))
+        house.write(audience.change_members, "g", ["ven-1"], [])
+        for event_id, allowed in (("hers", True), ("e", False)):
+            message = create_opt(
+                event_id, "optOut", qualified_event_id=QualifiedEventID(event_id=event_id, modification_number=0)
+            )
+            if allowed:
+                ven.send(message)
+            else:
+                self.assertRaises(InvalidID, ven.send, message)
+
+
 class TimelineTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.house = House()

@@ -336,6 +336,11 @@ class GapTests(GapTestCase):
         self.house.after(17 * MINUTE)
         self.assertEqual([], self.gaps())
 
+    def test_a_reading_covers_its_interval_however_long_also_where_one_looks_within_it(self) -> None:
+        self.report(0, 15, 30, duration="PT15M")
+        self.house.after(60 * MINUTE)
+        self.assertEqual([], self.gaps(14, 44))
+
     def test_what_is_missing_in_front_between_and_behind_is_found(self) -> None:
         self.report(*(2, 3, 6, 7), r_ids=("power",))
         self.report(*range(13), r_ids=("energy",))

@@ -218,14 +218,14 @@ class PolicyTests(SynchronousTestCase):
         for number in range(5):
             self.house.after(1)
             self.remember(f"c{number}")
-        waiting = self.house.read(vens.list_candidates)
+        waiting = self.house.read(vens.found_candidates)
         self.assertEqual(["CN=c4", "CN=c3", "CN=c2"], [one.subject for one in waiting])
 
     def test_who_asks_again_is_not_counted_twice_and_keeps_its_name(self) -> None:
         self.remember("a", "Cold store")
         self.house.after(1)
         self.remember("a")
-        [one] = self.house.read(vens.list_candidates)
+        [one] = self.house.read(vens.found_candidates)
         self.assertEqual(("Cold store", 1.0), (one.ven_name, (one.last_seen - one.first_seen).total_seconds()))
 
     def test_a_certificate_is_enrolled_with_its_registration_or_not_at_all(self) -> None:
@@ -240,7 +240,7 @@ class PolicyTests(SynchronousTestCase):
         self.remember("a", "Cold store")
         ven = self.approve("a")
         self.assertEqual(("Cold store", "operator"), (ven.name, ven.source))
-        self.assertEqual([], self.house.read(vens.list_candidates))
+        self.assertEqual([], self.house.read(vens.found_candidates))
         self.assertRaises(InvalidID, self.approve, "a")
 
     def test_an_approved_certificate_is_the_ven_that_it_says_it_is_unless_told_otherwise(self) -> None:
@@ -253,7 +253,7 @@ class PolicyTests(SynchronousTestCase):
         self.admit("ven-1", "a")
         self.remember("b")
         self.assertRaises(NotRegistered, self.approve, "b", "ven-1")
-        self.assertEqual(1, len(self.house.read(vens.list_candidates)))
+        self.assertEqual(1, len(self.house.read(vens.found_candidates)))
 
     def add(self, ven_id: str, *prints: bytes) -> vens.Ven:
         return self.house.write(registration.add_new, self.house.config, ven_id, "", prints)
@@ -454,10 +454,15 @@ class ListedTests(SynchronousTestCase):
         return house.read(vens.get, "ven-1")
 
     def test_it_is_written_and_taken_back(self) -> None:
-        house, ven = self.house_of(poll_frequency="1m", leniency="bare")
+        full = print_of("signing")
+        house, ven = self.house_of(
+            poll_frequency="1m", leniency="bare", signatures="require", signing_fingerprint=full.hex()
+        )
         self.assertEqual(("bare", 60), (ven.entry.ven.leniency, ven.entry.ven.poll_frequency))
+        self.assertEqual(("require", full), (ven.entry.ven.signatures, ven.entry.ven.signing_fingerprint))
         row = self.reconfigure(house)
         self.assertEqual((None, None), (row.leniency, row.wanted_poll_frequency))
+        self.assertEqual((None, None), (row.signatures, row.signing_fingerprint))
 
     def test_another_poll_frequency_asks_for_a_new_registration_once(self) -> None:
         house, ven = self.house_of()
@@ -473,6 +478,8 @@ class ListedTests(SynchronousTestCase):
         house, _ = self.house_of()
         for rule, arguments, place in (
             (registration.set_leniency, ("ven-1", "bare"), "leniency"),
+            (registration.set_signatures, ("ven-1", "off"), "signatures"),
+            (registration.set_signing_fingerprint, ("ven-1", None), "signing_fingerprint"),
             (registration.set_poll_frequency, (house.config, "ven-1", 60), "poll_frequency"),
         ):
             error = self.assertRaises(NotAllowed, house.write, rule, *arguments)
@@ -543,7 +550,7 @@ class PresenceTests(SynchronousTestCase):
         def failing(*call: object) -> None:
             raise ZeroDivisionError
 
-        self.house.vtn._hook = failing
+        self.house.vtn.hooks.add("on_ven_online", failing)
         FakeVen.register(self.house.stranger("ven-2"))
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.assertTrue(self.house.read(vens.get, "ven-2").online)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.config import Config, WantedReport
 from oadrvtn.model.event import EiTarget, PowerAttributes, PowerReal
-from oadrvtn.model.report import OadrSamplingRate
+from oadrvtn.model.report import OadrCreateReport, OadrSamplingRate
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import audience, readings, vens
 from oadrvtn.storage import reports as rows
@@ -120,6 +120,20 @@ class OfferTests(SynchronousTestCase):
         for _ in range(3):
             self.ven.offer_reports("power")
         self.assertEqual(["accepted", "accepted"], self.states())
+
+    def test_one_that_comes_by_itself_takes_nothing_back_of_what_is_asked_beside_it(self) -> None:
+        self.ven.offer_reports("power")
+        asked = [RequestSpec(report_specifier_id=name) for name in ("METADATA", "usage")]
+        made = self.house.write(requests.request, "ven-1", asked)
+        self.ven.offer_reports("power")  # before it was told
+        found = [self.house.read(rows.get_request, "ven-1", request.report_request_id).state for request in made]
+        self.assertEqual(["done", "requested"], found)
+        polled = self.ven.poll()
+        self.assertIsInstance(polled, OadrCreateReport)
+        self.assertEqual(
+            [request.report_request_id for request in made],
+            [request.report_request_id for request in polled.report_requests],
+        )
 
     def test_one_that_was_asked_for_and_says_something_new_is_an_offer_like_any(self) -> None:
         self.ven.offer_reports("power")

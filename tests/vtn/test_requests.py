@@ -214,6 +214,16 @@ class AgainTests(RequestTestCase):
         polled = [len(self.ven.poll().report_requests) for _ in range(2)]
         self.assertEqual([20, 10], polled)
 
+    def test_metadata_that_are_sent_each_period_may_change(self) -> None:
+        [request] = self.ask({"report_specifier_id": "METADATA", "report_back_duration": 60.0})
+        self.ven.created_report(request.report_request_id, request_id=self.ven.poll().request_id)
+        other = offered("TELEMETRY_USAGE", "power", "other").evolve(report_request_id=request.report_request_id)
+        self.ven.offer(other)
+        self.assertEqual("accepted", self.state(request.report_request_id))
+        running = self.running()
+        self.ven.offer(other)
+        self.assertEqual("accepted", self.state(running), "the same METADATA once more end nothing")
+
 
 class CancellingTests(RequestTestCase):
     def test_a_report_stops_when_the_ven_says_so(self) -> None:
@@ -340,6 +350,15 @@ class CancellingTests(RequestTestCase):
         self.ven.canceled_report(request_id=self.ven.poll().request_id)
         [mistake] = self.assertRaises(NotAllowed, self.cancel, running).mistakes
         self.assertEqual("report_request_ids[0]", mistake.place)
+
+    def test_data_that_come_on_after_the_word_was_given_up_are_answered_by_it(self) -> None:
+        running = self.running()
+        self.cancel(running)
+        self.assertEqual(["oadrCancelReport"] * 10 + ["oadrResponse"], self.ven.poll_names(11, every=POLL))
+        self.house.round()
+        self.ven.poll()
+        told = self.ven.report(running, reading("power", 1.0)).cancel_report
+        self.assertEqual((running,), told.report_request_ids)
 
     def test_told_again_by_the_operator_only_the_newest_word_is_sent(self) -> None:
         running = self.running()

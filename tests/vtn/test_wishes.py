@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.model.config import Config, WantedReport
+from oadrvtn.model.config import Config, Offer, OfferedPoint, WantedReport
 from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed
 from oadrvtn.model.event import EiTarget, Voltage
 from oadrvtn.model.report import OadrReportRequest, OadrSamplingRate
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import reports
-from oadrvtn.vtn import audience, wishes
+from oadrvtn.vtn import audience, outbox, wishes
 from oadrvtn.vtn.changes import Changes
 
 from .house import START, House, offered, reading, result
@@ -90,7 +92,9 @@ class AskingTests(SynchronousTestCase):
     def test_the_granularity_stays_within_what_can_be_sampled(self) -> None:
         for seconds, expected in ((1, "PT10S"), (60, "PT1M"), (9000, "PT1H"), (0, "PT0S")):
             rate = OadrSamplingRate(min_period=Duration("PT10S"), max_period=Duration("PT1H"), on_change=False)
-            [request] = self.requests("power", wish={"granularity": seconds}, sampling_rate=rate)
+            [request] = self.requests(
+                "power", wish={"granularity": seconds, "report_back_duration": 9000}, sampling_rate=rate
+            )
             self.assertEqual(expected, str(request.report_specifier.granularity))
 
     def test_a_single_report_has_no_interval(self) -> None:
@@ -265,8 +269,30 @@ class ManyTests(SynchronousTestCase):
         for number in range(20):
             house.ven(f"ven-{number}").offer_reports(*(f"r{n}" for n in range(20)))
         before = house.sql("SELECT total_changes()")
+        everybody = [f"ven-{number}" for number in range(20)]
         self.assertEqual(
-            frozenset(), house.write(lambda txn, now: (wishes.reconcile(txn, house.config, None, now), Changes()))
+            frozenset(), house.write(lambda txn, now: (wishes.reconcile(txn, house.config, everybody, now), Changes()))
         )
         self.assertEqual(before, house.sql("SELECT total_changes()"))
         self.assertEqual(20, len(house.sql("SELECT * FROM report_requests")))
+
+    def test_many_are_asked_and_told_in_slices(self) -> None:
+        """Others write in between; a kill loses nobody."""
+        house = House()
+        vens = [house.ven(f"ven-{number}") for number in range(5)]
+        for ven in vens:
+            ven.offer_reports("power")
+        offer = Offer(report_specifier_id="prices", data_points=(OfferedPoint(r_id="p", value=1),))
+        config = attrs.evolve(house.config, offers=(offer,))
+        with patch.object(outbox, "VENS_AT_ONCE", 2):
+            house.write(wishes.add_wish, house.config, wanted())
+            self.assertEqual(2, len(house.sql("SELECT * FROM report_requests")))
+            house.open()
+            house.round()
+            self.assertEqual(5, len(house.sql("SELECT * FROM report_requests")))
+            result(house.vtn.reconfigure(config))
+            self.assertEqual(2, len(house.sql("SELECT * FROM outbox WHERE CAST(document AS TEXT) LIKE '%prices%'")))
+            house.round()
+        self.assertEqual([], house.sql("SELECT key FROM house WHERE key LIKE '% up to'"))
+        for ven in vens:
+            self.assertEqual(["oadrRegisterReport", "oadrCreateReport", "oadrResponse"], ven.poll_names(3))

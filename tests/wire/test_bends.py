@@ -26,6 +26,7 @@ from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.opt import OadrCancelOpt
 from oadrvtn.model.party import EiResponse, OadrCreatePartyRegistration, OadrPoll, OadrResponse
 from oadrvtn.model.report import OadrRegisterReport, OadrReport, OadrReportDescription, OadrUpdateReport
+from oadrvtn.model.schema import NAMESPACES
 from oadrvtn.model.values import Duration
 from oadrvtn.wire import Envelope, Undecodable, bends, decode, encode
 from oadrvtn.wire.codec import to_xml
@@ -250,6 +251,21 @@ class Bends(SynchronousTestCase):
             self.assertRaises(NotRecognized, decode, data, {*bends.NAMES} - {"bare_root"})
         self.assertRaises(NotRecognized, decode, to_xml(RESPONSE), bends.NAMES)  # an element, but no message
 
+    def test_a_signature_may_stand_behind_what_it_signs(self) -> None:
+        signature, message = f'<Signature xmlns="{NAMESPACES["ds"]}"/>'.encode(), OadrPoll(ven_id="v")
+        data = encode(message).replace(b"</oadr:oadrPayload>", signature + b"</oadr:oadrPayload>")
+        found = decode(data, bends.PROFILES["enveloped"])
+        self.assertEqual(found, Envelope(message, signed=True, bends=("late_signature",)))
+        self.assertRaises(NotRecognized, decode, data, {*bends.NAMES} - {"late_signature"})
+        twice = data.replace(b"<oadr:oadrSignedObject>", signature + b"<oadr:oadrSignedObject>")
+        self.assertRaises(NotRecognized, decode, twice, bends.NAMES)
+        self.assertRaises(
+            NotRecognized,
+            decode,
+            data.replace(b"<oadr:oadrSignedObject>", b"").replace(b"</oadr:oadrSignedObject>", b""),
+            bends.NAMES,
+        )
+
     def test_a_bare_message_is_mended_like_any_other(self) -> None:
         data = encode(OadrPoll(ven_id=""), bare=True).replace(b"<ei:venID></ei:venID>", b"")
         found = decode(data, bends.NAMES)
@@ -309,12 +325,13 @@ class Profiles(SynchronousTestCase):
     def test_strict_allows_nothing_and_lenient_everything(self) -> None:
         self.assertEqual(bends.PROFILES["strict"], frozenset())
         self.assertEqual(bends.PROFILES["lenient"], frozenset(bends.NAMES))
-        for profile in ("standard", "bare", "neighbours"):
+        for profile in ("standard", "bare", "enveloped", "neighbours"):
             self.assertTrue(bends.STANDARD <= bends.PROFILES[profile] < bends.PROFILES["lenient"])
 
-    def test_bare_and_neighbours_add_what_they_are_for(self) -> None:
+    def test_bare_enveloped_and_neighbours_add_what_they_are_for(self) -> None:
         self.assertEqual(bends.PROFILES["bare"] - bends.STANDARD, {"bare_root"})
-        self.assertNotIn("bare_root", bends.PROFILES["neighbours"])
+        self.assertEqual(bends.PROFILES["enveloped"] - bends.STANDARD, {"late_signature"})
+        self.assertTrue(bends.PROFILES["neighbours"].isdisjoint({"bare_root", "late_signature"}))
         for name in ("unqualified_version", "neighbour_namespace", "opt_type_none", "metadata_name"):
             self.assertIn(name, bends.PROFILES["neighbours"] - bends.STANDARD)
 
