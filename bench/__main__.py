@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import events, polls
+from . import compare, events, plot, polls, profile, results
+from .scenarios import SCENARIOS
 
 T = TypeVar("T")
 
@@ -83,6 +84,68 @@ def run_polls(output: Output, vens: int, count: int) -> None:
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
         output.show("polls", polls.run(Path(directory), vens, count, output.track))
+
+
+@main.command("compare", help=compare.__doc__)
+@click.argument("scenarios", nargs=-1, type=click.Choice(list(SCENARIOS)))
+@click.option("--vens", default=500, show_default=True, type=click.IntRange(1), help="VENs that take turns.")
+@click.option("--repetitions", default=3, show_default=True, type=click.IntRange(1), help="Of each server.")
+@click.option("--seconds", default=10.0, show_default=True, help="The length of each repetition.")
+@click.option("--warm-up", default=5.0, show_default=True, help="Seconds before the first one.")
+@click.option("--latency", default=10.0, show_default=True, help="Seconds at the fixed rate.")
+@click.option("--results", "kept", type=click.Path(path_type=Path), help="Keep them here [bench/results/TIME.json].")
+@click.option("--publish", type=click.Path(exists=True, path_type=Path), help="Write the documents' table and plots.")
+@click.pass_obj
+def run_compare(
+    output: Output,
+    scenarios: tuple[str, ...],
+    vens: int,
+    repetitions: int,
+    seconds: float,
+    warm_up: float,
+    latency: float,
+    kept: Path | None,
+    publish: Path | None,
+) -> None:
+    """Run the scenarios, all where none is named."""
+    length = compare.Length(warm_up, seconds, repetitions, latency)
+    done: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as directory:
+        for figures in compare.run(Path(directory), scenarios or tuple(SCENARIOS), vens, length, output.track):
+            done.append(figures)
+            if output.as_json:
+                click.echo(json.dumps(figures))
+            kept = results.write(done, kept)
+    if not output.as_json:
+        Console(file=sys.stdout).print(results.table(done))
+    click.echo(f"kept in {kept}", err=True)
+    if publish:
+        results.publish(done, publish)
+        plot.draw(done, publish / "performance")
+
+
+@main.command("profile", help=profile.__doc__)
+@click.argument("scenario", type=click.Choice(list(SCENARIOS)))
+@click.option("--vens", default=500, show_default=True, type=click.IntRange(1), help="VENs that take turns.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long.")
+@click.option("--functions", default=40, show_default=True, help="How many are shown.")
+@click.pass_obj
+def run_profile(output: Output, scenario: str, vens: int, seconds: float, functions: int) -> None:
+    """Run one scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        figures = profile.run(Path(directory), scenario, vens, compare.Length(seconds=seconds), output.track)
+    rows = figures.pop("functions")
+    if output.as_json:
+        click.echo(json.dumps({**figures, "functions": rows[:functions]}))
+        return
+    shares = Table("area", "ms", title=str({k: v for k, v in figures.items() if k != "areas"}), title_justify="left")
+    for area, milliseconds in figures["areas"].items():
+        shares.add_row(area, f"{milliseconds:.3f}")
+    Console(file=sys.stdout).print(shares)
+    table = Table("function", "calls", "own ms", "with callees ms")
+    for row in rows[:functions]:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(file=sys.stdout).print(table)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,15 @@ def result(deferred: Deferred[Any]) -> Any:
     return got[0]
 
 
+def register(txn: Txn, certificates: Mapping[str, bytes], poll_frequency: float, now: datetime) -> tuple[None, Changes]:
+    """Have VENs as a registration leaves them, once the VTN's oadrRegisterReport was answered."""
+    for ven_id, full in certificates.items():
+        vens.add(txn, ven_id, ven_id, "operator", poll_frequency, now)
+        vens.add_fingerprint(txn, ven_id, fingerprint.short(full), full, now)
+        vens.change(txn, ven_id, registration_id=ven_id, registered_at=now, epoch=1, online=True, last_seen=now)
+    return None, NOTHING
+
+
 class House:
     """Everything runs inline, so CPU time is that of one core; the clock goes where the scenario turns it."""
 
@@ -58,17 +67,8 @@ class House:
         result(self.vtn.start())
         self.certificates = [hashlib.sha256(b"%d" % number).digest() for number in range(count)]
         for first in track(range(0, count, _AT_ONCE), "registering", -(-count // _AT_ONCE)):
-            result(self.vtn.write("fill", self._register, range(first, min(first + _AT_ONCE, count))))
-
-    def _register(self, txn: Txn, numbers: range, now: datetime) -> tuple[None, Changes]:
-        """Have VENs as a registration leaves them, once the VTN's oadrRegisterReport was answered."""
-        for number in numbers:
-            ven_id = f"ven-{number}"
-            full = self.certificates[number]
-            vens.add(txn, ven_id, ven_id, "operator", self.config.registration.poll_frequency, now)
-            vens.add_fingerprint(txn, ven_id, fingerprint.short(full), full, now)
-            vens.change(txn, ven_id, registration_id=ven_id, registered_at=now, epoch=1, online=True, last_seen=now)
-        return None, NOTHING
+            some = {f"ven-{n}": self.certificates[n] for n in range(first, min(first + _AT_ONCE, count))}
+            result(self.vtn.write("fill", register, some, self.config.registration.poll_frequency))
 
     def poll(self, certificate: bytes) -> bytes:
         """The bytes that answer a VEN's poll."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import results
 from bench.__main__ import main
+from bench.load import WrongAnswer, check
+from bench.scenarios import SCENARIOS
 
 
 class BenchTests(SynchronousTestCase):
@@ -34,3 +38,79 @@ class BenchTests(SynchronousTestCase):
         self.assertIn("create cpu seconds", done.output)
         shown = CliRunner().invoke(main, ["--help"])
         self.assertIn("Idle polls", shown.output)
+
+
+GOOD = b"HTTP/1.1 200 OK\r\n\r\n<oadr:oadrResponse><ei:responseCode>200</ei:responseCode></oadr:oadrResponse>"
+
+
+class LoadTests(SynchronousTestCase):
+    def test_an_answer_that_is_not_as_it_must_be_is_no_answer(self) -> None:
+        check(GOOD, b"oadrResponse", signed=False)
+        for answer, expected, signed in (
+            (GOOD.replace(b"200 OK", b"503 No"), b"oadrResponse", False),
+            (GOOD, b"oadrDistributeEvent", False),
+            (GOOD.replace(b">200<", b">463<"), b"oadrResponse", False),
+            (GOOD, b"oadrResponse", True),
+            (GOOD + b"<ds:SignatureValue>", b"oadrResponse", False),
+        ):
+            with self.assertRaises(WrongAnswer):
+                check(answer, expected, signed)
+
+
+class CompareTests(SynchronousTestCase):
+    """These start programs: each of them a few seconds."""
+
+    def compare(self, *options: str) -> list[dict[str, Any]]:
+        """The figures of scenarios, measured for a moment."""
+        kept = Path(self.mktemp())
+        short = ["--repetitions=1", "--seconds=0.2", "--warm-up=0.2", "--latency=0.2", "--vens=3", f"--results={kept}"]
+        done = CliRunner().invoke(main, ["--quiet", "compare", *short, *options], catch_exceptions=False)
+        self.assertEqual(0, done.exit_code, done.output)
+        figures: list[dict[str, Any]] = json.loads(kept.read_text())
+        return figures
+
+    def test_servers_take_turns_and_each_has_its_figures(self) -> None:
+        for figures in self.compare("report-100-signed", "event"):
+            for name in ("ours", "theirs", "floor"):
+                self.assertLess(0, figures[name]["messages"])
+                self.assertLessEqual(figures[name]["p50_ms"], figures[name]["p99_ms"])
+                self.assertEqual(1, len(figures[name]["cpu_ms_each"]))
+
+    def test_a_profile_names_our_functions(self) -> None:
+        short = ["--vens=3", "--seconds=0.2", "poll"]
+        done = CliRunner().invoke(main, ["--quiet", "--json", "profile", *short], catch_exceptions=False)
+        found = [row["function"] for row in json.loads(done.output)["functions"]]
+        self.assertTrue([one for one in found if "wire/codec.py" in one], found)
+
+
+class ResultsTests(SynchronousTestCase):
+    def figures(self, **more: Any) -> dict[str, Any]:
+        """A comparison that was not made."""
+        one = {"cpu_ms": 1.0, "p50_ms": 1.0, "p99_ms": 2.0, "rss_mb": 90.0, "busy": 0.97}
+        run: dict[str, Any] = {"python": "3.11.7", "peer": "a peer", "cpu": "a processor", "system": "a system"}
+        run |= {"repetitions": 3, "seconds": 10.0, "warm_up": 5.0, "latency": 10.0}
+        asked = {"goal": 2, "stretch": 4, "to_floor_goal": 2.5, "conditions": run}
+        return (
+            {"title": "a poll", "ours": one, "theirs": one, "floor": one, "ratio": 3.0, "to_floor": 2.0} | asked | more
+        )
+
+    def test_a_goal_is_a_ratio_that_is_reached_and_a_distance_that_is_kept(self) -> None:
+        self.assertTrue(results.met(self.figures()))
+        self.assertFalse(results.met(self.figures(ratio=1.9)))
+        self.assertFalse(results.met(self.figures(to_floor=2.6)))
+        self.assertIsNone(results.met(self.figures(goal=None, to_floor_goal=None)))
+
+    def test_the_documents_have_a_row_for_each_scenario(self) -> None:
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        results.publish([self.figures(), self.figures(title="another")], directory)
+        head, *rows = (directory / "performance.csv").read_text().splitlines()
+        self.assertIn("ratio", head)
+        self.assertEqual(["a poll", "another"], [row.split(",")[0] for row in rows])
+        self.assertIn("3 repetitions of 10 s", (directory / "performance.inc").read_text())
+
+    def test_the_published_run_has_every_scenario(self) -> None:
+        published = Path(__file__).parents[1] / "docs" / "performance.csv"
+        _, *rows = published.read_text().splitlines()
+        for scenario, row in zip(SCENARIOS.values(), rows, strict=True):
+            self.assertIn(scenario.title, row)
