@@ -63,12 +63,12 @@ def print_effects(effects: Iterable[Mapping[str, Any]]) -> None:
 
 @group.command("create")
 @click.argument("name")
-@click.option("--group-id", help="An ID of your own, as VENs are told it; one is made if left out.")
+@click.option("--group-id", help="Its ID, as VENs are told it; NAME if left out.")
 @click.option("--ven", "ven_ids", multiple=True, help="A VEN of the group; may be repeated.")
 @json_option
 def create_group(name: str, group_id: str | None, ven_ids: tuple[str, ...], as_json: bool) -> None:
     """Make a group."""
-    body: dict[str, Any] = {"name": name, "ven_ids": ven_ids} | ({"group_id": group_id} if group_id else {})
+    body = {"name": name, "ven_ids": ven_ids, "group_id": group_id or name}  # --group NAME is to find it
     _show(ask("POST", "groups", body=body), as_json)
 
 

@@ -22,7 +22,7 @@ class GroupTests(CliTestCase):
         self.has(self.refused("group", "show", "north"), "north")
 
     def test_joining_and_leaving_tell_what_they_mean_for_events(self) -> None:
-        self.good("group", "create", "North", "--group-id", "north")
+        self.good("group", "create", "north")
         self.good("event", "create", "--level", "1", "--group", "north", "--event-id", "e")
         self.has(self.good("group", "add", "north", "ven-1", "--dry-run"), "ven-1", "e", "is sent it")
         self.assertEqual([], self.shown("group", "show", "north")["ven_ids"])
