@@ -206,8 +206,14 @@ def of_event(txn: Txn, event_id: str) -> list[EventOpt]:
     ]
 
 
+def _check_time(since: datetime, until: datetime) -> None:
+    if not since < until:
+        raise InvalidData.at("until", "is not after since")
+
+
 def timeline(txn: Txn, ven_id: str, since: datetime, until: datetime) -> list[Period]:
-    """The periods of a VEN's schedules that touch a time, by their start."""
+    """The periods of a VEN's schedules that touch a time, by their start.  Raises InvalidData for one that is none."""
+    _check_time(since, until)
     parts = cache(_parts)
     return [
         Period(start, end, opt.opt_type, opt.opt_id, opt.opt_reason, opt.market_context, *parts(opt))
@@ -225,8 +231,7 @@ def availability(
     said of it or of all programs; without one every schedule counts.  Raises InvalidData for a time that
     ends before it begins, InvalidID for an unknown group.
     """
-    if not since < until:
-        raise InvalidData.at("until", "is not after since")
+    _check_time(since, until)
     vens = {ven_id for ven_id, registered in audience.participants(txn).items() if registered}
     if group_id is not None:
         if audience.group(txn, group_id) is None:
