@@ -24,8 +24,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.model.party import OadrPoll
 from oadrvtn.security.certificates import Credential
 from oadrvtn.security.signature import SignatureRefused, Signed, verify
+from oadrvtn.wire import encode
 from oadrvtn.wire.parser import parse
 from tests.security.link import authority
 
@@ -36,6 +38,8 @@ INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 ENVELOPED = DS + "enveloped-signature"
 MORE = "http://www.w3.org/2001/04/xmldsig-more#"
+RSA = MORE + "rsa-sha256"
+POLL = encode(OadrPoll(ven_id="ven1"))
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 OADR = "http://openadr.org/oadr-2.0b/2012/07"
 DSP = OADR + "/xmldsig-properties"

@@ -17,7 +17,6 @@ from lxml import etree
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.messages import MESSAGES
-from oadrvtn.model.party import OadrPoll
 from oadrvtn.security import fingerprint
 from oadrvtn.security.certificates import Authority
 from oadrvtn.security.signature import SignatureRefused, Signer, is_signed, verify
@@ -32,6 +31,8 @@ from tests.security.signing import (
     MORE,
     NOW,
     OADR,
+    POLL,
+    RSA,
     TO_ALL,
     TO_MESSAGE,
     TO_PROPERTIES,
@@ -53,9 +54,7 @@ from tests.security.signing import (
 from tests.wire import xsd
 from tests.wire.samples import elements, full
 
-POLL = encode(OadrPoll(ven_id="ven1"))
 ECDSA = MORE + "ecdsa-sha256"
-RSA = MORE + "rsa-sha256"
 
 
 class Signing(Verdicts):

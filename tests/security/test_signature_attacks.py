@@ -16,10 +16,8 @@ from lxml import etree
 from signxml import VerifyResult
 
 from oadrvtn.model.errors import Unreadable
-from oadrvtn.model.party import OadrPoll
 from oadrvtn.security import signature as module
 from oadrvtn.security.signature import SignatureRefused, Signed, Signer, verify
-from oadrvtn.wire import encode
 from oadrvtn.wire.parser import parse
 from tests.security.signing import (
     DS,
@@ -31,6 +29,8 @@ from tests.security.signing import (
     MORE,
     NOW,
     OADR,
+    POLL,
+    RSA,
     TO_ALL,
     TO_MESSAGE,
     TO_PROPERTIES,
@@ -50,8 +50,6 @@ from tests.security.signing import (
     xmlsec1_verifies,
 )
 
-RSA = MORE + "rsa-sha256"
-POLL = encode(OadrPoll(ven_id="ven1"))
 OBJECT_ID = f"{{{OADR}}}Id"
 
 
