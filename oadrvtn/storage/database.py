@@ -46,6 +46,8 @@ _BATCH = 200
 _TRIES = 5
 _QUICK_CHECK_SECONDS = 5.0
 _STOP = None
+_NEW_IN_MEMORY: list[bytes] = []
+"""What the migrations make of an empty database in memory, so that a process runs them for one of them only."""
 
 
 class DatabaseError(Exception):
@@ -198,12 +200,19 @@ class Database:
         return engine
 
     def _migrate(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        if self._path is None and _NEW_IN_MEMORY:
+            driver.deserialize(_NEW_IN_MEMORY[0])
+            return
         config = _schemas()
         config.attributes["connection"] = connection
         with connection.begin():
             if connection.dialect.has_table(connection, "alembic_version"):
                 refuse_newer(self._path, connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
             alembic.command.upgrade(config, "head")
+        if self._path is None:
+            _NEW_IN_MEMORY.append(driver.serialize())
 
     def _check(self, connection: Connection) -> None:
         with connection.begin():

@@ -1,0 +1,8 @@
+"""What finds readings by their age."""
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    pass
