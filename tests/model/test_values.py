@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -16,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model import values
 from oadrvtn.model.values import Duration, SimpleType, read_instant, shown, write_instant
+from tests.effort import MOMENT, effort
 
 TYPES = [found for found in vars(values).values() if isinstance(found, SimpleType)]
 
@@ -28,13 +28,14 @@ class Types(SynchronousTestCase):
             long = repeated * 100_000
             for text in (long, long + "!", "1." + long, "P" + long + "D"):
                 for of in TYPES:
-                    start = time.process_time()
-                    try:
-                        of.read(text)
-                    except ValueError as error:
-                        self.assertLess(len(str(error)), 450)
-                        self.assertTrue(str(error).isprintable())
-                    self.assertLess(time.process_time() - start, 1, (of.name, text[:9]))
+                    self.assertLess(effort(self._read, of, text), MOMENT, (of.name, text[:9]))
+
+    def _read(self, of: SimpleType, text: str) -> None:
+        try:
+            of.read(text)
+        except ValueError as error:
+            self.assertLess(len(str(error)), 450)
+            self.assertTrue(str(error).isprintable())
 
     def test_take_no_more_memory_than_a_few_copies_of_the_text(self) -> None:
         text = "x" * 1_000_000
@@ -135,9 +136,7 @@ class Durations(SynchronousTestCase):
 
     def test_that_none_can_count_are_refused(self) -> None:
         for text in ("P10001Y", "P999999999999D", f"PT{'9' * 90}S", f"PT{'0' * 100}1S", f"P{'9' * 10_000_000}Y"):
-            start = time.process_time()
-            self.assertRaises(ValueError, Duration, text)
-            self.assertLess(time.process_time() - start, 1)
+            self.assertLess(effort(self.assertRaises, ValueError, Duration, text), MOMENT)
 
     def test_of_a_length_are_in_days_to_seconds(self) -> None:
         for length, text in (
