@@ -7,7 +7,6 @@ import io
 from typing import Any
 
 from oadrvtn.console.files import read_csv, write_csv
-
 from tests.effort import MOMENT, effort
 
 from .case import ApiTestCase
