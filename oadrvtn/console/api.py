@@ -140,7 +140,7 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
     )  # fmt: skip
 
 
-@route("GET", "/status")
+@route("GET", "/status", "read")
 async def _status(api: Api, request: IRequest) -> bytes:
     """Who this is, since when, and how many there are of everything."""
     now = api.vtn.now()
@@ -153,7 +153,7 @@ async def _status(api: Api, request: IRequest) -> bytes:
     return answer(request, about | await api.fresh("status", _counts, now))
 
 
-@route("GET", "/openapi.json")
+@route("GET", "/openapi.json", "read")
 async def _openapi(api: Api, request: IRequest) -> bytes:
     """This API, described for programs."""
     return answer(request, openapi.document(api.version))

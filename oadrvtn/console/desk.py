@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import attrs
@@ -74,6 +74,8 @@ app.url_map.merge_slashes = False
 
 
 Served = Callable[..., Coroutine[Any, Any, bytes]]
+Scope = Literal["read", "dispatch", "admin"]
+"""What a token is good for: to look; also to tell VENs what to do; also to decide who may come in."""
 
 
 class Given(dict[str, Any], Generic[T]):
@@ -93,13 +95,14 @@ class Many(Generic[T]):
 
 @attrs.frozen
 class Route:
-    """A way to ask: the function that serves it, the class of its query, and that of its body.
+    """A way to ask: who may, the function that serves it, the class of its query, and that of its body.
 
     ``body`` is None where it has none; ``form`` is Given or Many, or None for one of the class itself.
     """
 
     method: str
     path: str
+    scope: Scope
     serve: Served
     query: type
     body: type | None
@@ -110,8 +113,8 @@ ROUTES: list[Route] = []
 """All routes below /api/v1."""
 
 
-def route(method: str, path: str) -> Callable[[Served], Served]:
-    """Serve a method of a path below /api/v1 by a function of a desk, a request and the IDs in the path.
+def route(method: str, path: str, scope: Scope) -> Callable[[Served], Served]:
+    """Serve a method of a path below /api/v1, for a scope, by a function of a desk, a request and the path's IDs.
 
     It is given what is asked as its ``query`` and ``body``, where it has them, read as they are annotated.
     """
@@ -120,7 +123,7 @@ def route(method: str, path: str) -> Callable[[Served], Served]:
         hints = get_type_hints(serve)
         body = hints.get("body")
         form = get_origin(body)
-        told = Route(method, path, serve, hints.get("query", Nothing), get_args(body)[0] if form else body, form)
+        told = Route(method, path, scope, serve, hints.get("query", Nothing), get_args(body)[0] if form else body, form)
         ROUTES.append(told)
 
         @app.route(V1 + path, methods=[method], endpoint=f"{method} {path}")

@@ -153,13 +153,13 @@ def _number(modification_number: int) -> str:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/events")
+@route("GET", "/events", "read")
 async def list_events(desk: Desk, request: IRequest, query: EventsQuery) -> bytes:
     """The events that are still sent, or with ?all=1 all."""
     return listed(request, "events", await desk.fresh("list events", _list, query, desk.vtn.now()))
 
 
-@route("POST", "/events")
+@route("POST", "/events", "dispatch")
 async def create_event(desk: Desk, request: IRequest, query: EventWish, body: EventSpec) -> bytes:
     """A new event; what only convention forbids is accepted with ?force=1."""
     return await desk.do(
@@ -172,14 +172,14 @@ def _create(txn: Txn, spec: EventSpec, force: bool, now: datetime) -> tuple[Even
     return events.create(txn, spec, "operator", now, force)
 
 
-@route("GET", "/events/<id:event_id>")
+@route("GET", "/events/<id:event_id>", "read")
 async def show_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
     """All about an event, with every VEN's answer."""
     row = await desk.fresh("show event", _whole, event_id, desk.vtn.now())
     return answer(request, row, etag=_etag(row))
 
 
-@route("PATCH", "/events/<id:event_id>")
+@route("PATCH", "/events/<id:event_id>", "dispatch")
 async def modify_event(
     desk: Desk,
     request: IRequest,
@@ -199,7 +199,7 @@ def _modify(
     return events.modify(txn, event_id, changes, number, now, force)
 
 
-@route("POST", "/events/<id:event_id>/cancel")
+@route("POST", "/events/<id:event_id>/cancel", "dispatch")
 async def cancel_event(desk: Desk, request: IRequest, query: EventWish, body: Cancellation, event_id: str) -> bytes:
     """The end of an event for everybody: it is shown as cancelled."""
     return await _locked(desk, request, query, _cancel, body.modification_number, event_id, body.reason)
@@ -211,7 +211,7 @@ def _cancel(
     return events.cancel(txn, event_id, number, reason, now)
 
 
-@route("DELETE", "/events/<id:event_id>")
+@route("DELETE", "/events/<id:event_id>", "dispatch")
 async def delete_event(desk: Desk, request: IRequest, query: EventWish, event_id: str) -> bytes:
     """The end of an event for everybody: it is not shown any more, which VENs take for its cancellation."""
     return await _locked(desk, request, query, _delete, None, event_id)

@@ -116,13 +116,13 @@ def revision(txn: Txn, ven_id: str) -> str:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/groups")
+@route("GET", "/groups", "read")
 async def list_groups(desk: Desk, request: IRequest, query: GroupsQuery) -> bytes:
     """All groups, with how many VENs each has."""
     return listed(request, "groups", await desk.read("list groups", _list, query))
 
 
-@route("POST", "/groups")
+@route("POST", "/groups", "dispatch")
 async def create_group(desk: Desk, request: IRequest, query: Rehearsal, body: NewGroup) -> bytes:
     """A new group."""
     return await desk.do(
@@ -141,14 +141,14 @@ def _with_wishes(txn: Txn, config: Config, ven_ids: Collection[str], changes: Ch
     return attrs.evolve(changes, vens=changes.vens | wishes.reconcile(txn, config, ven_ids, now))
 
 
-@route("GET", "/groups/<id:group_id>")
+@route("GET", "/groups/<id:group_id>", "read")
 async def show_group(desk: Desk, request: IRequest, group_id: str) -> bytes:
     """A group with its members."""
     row = await desk.read("show group", _whole, group_id)
     return answer(request, row, etag=etag(row))
 
 
-@route("PATCH", "/groups/<id:group_id>")
+@route("PATCH", "/groups/<id:group_id>", "dispatch")
 async def rename_group(desk: Desk, request: IRequest, query: Rehearsal, body: OtherName, group_id: str) -> bytes:
     """Another name for a group."""
     return await desk.do(
@@ -156,7 +156,7 @@ async def rename_group(desk: Desk, request: IRequest, query: Rehearsal, body: Ot
     )
 
 
-@route("DELETE", "/groups/<id:group_id>")
+@route("DELETE", "/groups/<id:group_id>", "dispatch")
 async def delete_group(desk: Desk, request: IRequest, query: Rehearsal, group_id: str) -> bytes:
     """Forget a group that no running event has as a target."""
     return await desk.do(
@@ -170,7 +170,7 @@ def _delete_group(txn: Txn, config: Config, group_id: str, now: datetime) -> tup
     return None, _with_wishes(txn, config, members, changes, now)
 
 
-@route("POST", "/groups/<id:group_id>/members")
+@route("POST", "/groups/<id:group_id>/members", "dispatch")
 async def change_members(desk: Desk, request: IRequest, query: Rehearsal, body: Members, group_id: str) -> bytes:
     """Who comes into a group, and who leaves it."""
     return await desk.do(
@@ -186,7 +186,7 @@ def _change_members(
     return found, _with_wishes(txn, config, {*add, *remove}, changes, now)
 
 
-@route("PATCH", "/vens/<id:ven_id>/traits")
+@route("PATCH", "/vens/<id:ven_id>/traits", "dispatch")
 async def change_traits(
     desk: Desk,
     request: IRequest,

@@ -160,7 +160,6 @@ def document(version: str, url: str = "/") -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "oadrvtn", "version": version, "description": "The operator's API of an OpenADR 2.0b VTN."},
         "servers": [{"url": url}],
-        "security": [{"token": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.named,
@@ -193,6 +192,7 @@ def _operation(schemas: _Schemas, route: Route, parameters: list[dict[str, Any]]
         "summary": told.partition("\n")[0],
         "description": told,
         "tags": [route.path.split("/")[1]],
+        "security": [{"token": [route.scope]}],
         "parameters": [*parameters, *asked, *heads],
         "responses": {"4XX": _problem("not served"), "5XX": _problem("a fault of the VTN"), **_served(route.method)},
     }

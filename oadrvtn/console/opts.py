@@ -36,14 +36,14 @@ def _timeline(txn: Txn, ven_id: str, since: datetime, until: datetime) -> dict[s
     return {"ven_id": ven_id, "opts": [show(period) for period in opts.timeline(txn, ven_id, since, until)]}
 
 
-@route("GET", "/vens/<id:ven_id>/opts")
+@route("GET", "/vens/<id:ven_id>/opts", "read")
 async def timeline(desk: Desk, request: IRequest, query: Window, ven_id: str) -> bytes:
     """A VEN's schedules within a time."""
     since = query.since or desk.vtn.now()
     return answer(request, await desk.read("timeline", _timeline, ven_id, since, query.until))
 
 
-@route("GET", "/availability")
+@route("GET", "/availability", "read")
 async def availability(desk: Desk, request: IRequest, query: AvailabilityQuery) -> bytes:
     """How many VENs are available within a time."""
     since = query.since or desk.vtn.now()

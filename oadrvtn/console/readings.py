@@ -116,7 +116,7 @@ def _cell(value: Any) -> Any:
     return write_instant(value) if isinstance(value, datetime) else value
 
 
-@route("GET", "/vens/<id:ven_id>/readings")
+@route("GET", "/vens/<id:ven_id>/readings", "read")
 async def list_readings(desk: Desk, request: IRequest, query: ReadingsQuery, ven_id: str) -> bytes:
     """A VEN's readings, as JSON or CSV."""
     accept = (request.getHeader(b"Accept") or b"").decode("latin-1")
@@ -129,19 +129,19 @@ async def list_readings(desk: Desk, request: IRequest, query: ReadingsQuery, ven
     return written.encode()
 
 
-@route("GET", "/vens/<id:ven_id>/gaps")
+@route("GET", "/vens/<id:ven_id>/gaps", "read")
 async def list_gaps(desk: Desk, request: IRequest, query: GapsQuery, ven_id: str) -> bytes:
     """What is missing of a VEN's reports."""
     return answer(request, await desk.read("gaps", _gaps, ven_id, query, desk.vtn.now()))
 
 
-@route("GET", "/vens/<id:ven_id>/states")
+@route("GET", "/vens/<id:ven_id>/states", "read")
 async def list_states(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """In what state a VEN's resources are."""
     return answer(request, await desk.read("states", _states, ven_id))
 
 
-@route("GET", "/vens/<id:ven_id>/states/history")
+@route("GET", "/vens/<id:ven_id>/states/history", "read")
 async def list_history(desk: Desk, request: IRequest, query: HistoryQuery, ven_id: str) -> bytes:
     """In what states a VEN's resources were."""
     page = await desk.read("state history", _history, ven_id, query)

@@ -115,13 +115,13 @@ def _provided(txn: Txn, ven_id: str) -> list[dict[str, Any]]:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/wishes")
+@route("GET", "/wishes", "read")
 async def list_wishes(desk: Desk, request: IRequest, query: WishesQuery) -> bytes:
     """The readings that are wanted of every VEN that offers them."""
     return listed(request, "wishes", await desk.read("list wishes", _wishes, desk.vtn.config, query))
 
 
-@route("POST", "/wishes")
+@route("POST", "/wishes", "dispatch")
 async def add_wish(desk: Desk, request: IRequest, query: Rehearsal, body: WantedReport) -> bytes:
     """Want readings of every VEN that offers them, now and when it registers again."""
     return await desk.do(
@@ -130,7 +130,7 @@ async def add_wish(desk: Desk, request: IRequest, query: Rehearsal, body: Wanted
     )  # fmt: skip
 
 
-@route("DELETE", "/wishes/<id:wish_id>")
+@route("DELETE", "/wishes/<id:wish_id>", "dispatch")
 async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: str) -> bytes:
     """Want them no more: the VENs are told to stop."""
     tag = f'"{wish_id}"'  # it says what the wish says
@@ -139,13 +139,13 @@ async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: 
     )
 
 
-@route("GET", "/vens/<id:ven_id>/requests")
+@route("GET", "/vens/<id:ven_id>/requests", "read")
 async def list_requests(desk: Desk, request: IRequest, query: RequestsQuery, ven_id: str) -> bytes:
     """The reports that a VEN was asked for, the newest last."""
     return listed(request, "report_requests", await desk.read("list requests", _requests, ven_id, query))
 
 
-@route("POST", "/vens/<id:ven_id>/requests")
+@route("POST", "/vens/<id:ven_id>/requests", "dispatch")
 async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: NewRequests, ven_id: str) -> bytes:
     """Ask a VEN for reports, all in one message."""
     specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in body.requests]
@@ -154,7 +154,7 @@ async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: N
     )
 
 
-@route("POST", "/vens/<id:ven_id>/requests/cancel")
+@route("POST", "/vens/<id:ven_id>/requests/cancel", "dispatch")
 async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body: EndOfRequests, ven_id: str) -> bytes:
     """Have a VEN stop reports."""
     return await desk.do(
@@ -162,7 +162,7 @@ async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body:
     )
 
 
-@route("GET", "/vens/<id:ven_id>/provided")
+@route("GET", "/vens/<id:ven_id>/provided", "read")
 async def list_provided(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """The reports of this VTN that a VEN asked for."""
     return answer(request, {"provided": await desk.read("list provided", _provided, ven_id)})

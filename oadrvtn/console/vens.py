@@ -232,13 +232,13 @@ def _unit(item_base: ItemBase | None) -> str | None:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/vens")
+@route("GET", "/vens", "read")
 async def list_vens(desk: Desk, request: IRequest, query: VensQuery) -> bytes:
     """All VENs, or some."""
     return listed(request, "vens", await desk.fresh("list vens", _list, desk.vtn.config, query))
 
 
-@route("POST", "/vens")
+@route("POST", "/vens", "admin")
 async def add_ven(desk: Desk, request: IRequest, query: Rehearsal, body: NewVen) -> bytes:
     """A new VEN, known by one or two certificates."""
     return await desk.do(
@@ -255,7 +255,7 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
     return "vens", row["ven_id"]
 
 
-@route("POST", "/vens/import")
+@route("POST", "/vens/import", "admin")
 async def import_vens(desk: Desk, request: IRequest, query: Rehearsal, body: Many[ImportedVen]) -> bytes:
     """Many new VENs, all or none: a list, or CSV with these columns, in whose lists the values stand between ";"."""
     new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
@@ -269,14 +269,14 @@ def _named(ven: ImportedVen) -> dict[str, Any]:
     return attrs.asdict(ven, recurse=False) | {"name": ven.name or ven.ven_id}
 
 
-@route("GET", "/vens/<id:ven_id>")
+@route("GET", "/vens/<id:ven_id>", "read")
 async def show_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """All about a VEN."""
     row, tag = await desk.fresh("show ven", lambda txn: (_whole(txn, ven_id), revision(txn, ven_id)))
     return answer(request, row, etag=tag)
 
 
-@route("PATCH", "/vens/<id:ven_id>")
+@route("PATCH", "/vens/<id:ven_id>", "admin")
 async def change_ven(desk: Desk, request: IRequest, query: Rehearsal, body: Given[VenChanges], ven_id: str) -> bytes:
     """Another name, poll frequency or leniency, other signatures; other certificates: two while a VEN changes them."""
     return await desk.do(request, query, _change, desk.vtn.config, ven_id, body, show=_view, present=_present(ven_id))
@@ -301,19 +301,19 @@ def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now:
     return ven, Changes.of(ven_id)
 
 
-@route("DELETE", "/vens/<id:ven_id>")
+@route("DELETE", "/vens/<id:ven_id>", "admin")
 async def remove_ven(desk: Desk, request: IRequest, query: Rehearsal, ven_id: str) -> bytes:
     """Forget a VEN and all that came from it."""
     return await desk.do(request, query, registration.remove, ven_id, status=204, present=_present(ven_id))
 
 
-@route("POST", "/vens/<id:ven_id>/request-reregistration")
+@route("POST", "/vens/<id:ven_id>/request-reregistration", "dispatch")
 async def request_reregistration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the wish that a VEN registers again."""
     return await _queue(desk, request, query, registration.request_reregistration, ven_id)
 
 
-@route("POST", "/vens/<id:ven_id>/cancel-registration")
+@route("POST", "/vens/<id:ven_id>/cancel-registration", "admin")
 async def cancel_registration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the end of a VEN's registration."""
     return await _queue(desk, request, query, registration.request_cancellation, ven_id)
@@ -328,13 +328,13 @@ async def _queue(
     )  # fmt: skip
 
 
-@route("GET", "/candidates")
+@route("GET", "/candidates", "read")
 async def list_candidates(desk: Desk, request: IRequest, query: CandidatesQuery) -> bytes:
     """The certificates that wait for approval."""
     return listed(request, "candidates", await desk.read("list candidates", _candidates, query))
 
 
-@route("POST", "/candidates/<id:known>/approve")
+@route("POST", "/candidates/<id:known>/approve", "admin")
 async def approve(desk: Desk, request: IRequest, query: Rehearsal, body: Approval, known: str) -> bytes:
     """Let in a certificate that waits."""
     try:

@@ -53,6 +53,19 @@ class DocumentTests(ApiTestCase):
                 for one in methods.values():
                     self.assertTrue(one["summary"], path)
 
+    def test_each_operation_names_the_scope_that_it_wants_but_for_what_is_public(self) -> None:
+        scopes = {
+            (method, path): [each["token"] for each in one["security"]]
+            for path, methods in self.document["paths"].items()
+            for method, one in methods.items()
+        }
+        self.assertEqual([["read"]], scopes["get", f"{V1}/vens"])
+        self.assertEqual([["dispatch"]], scopes["post", f"{V1}/events"])
+        self.assertEqual([["admin"]], scopes["post", f"{V1}/vens"])
+        self.assertEqual(len(ROUTES), sum(bool(asked) for asked in scopes.values()))
+        for (method, path), asked in scopes.items():
+            self.assertEqual(path.startswith(V1), bool(asked), (method, path))
+
     def test_what_is_described_is_what_is_read(self) -> None:
         """The names of a body are those that the answer to an unknown one allows."""
         paths = self.document["paths"]
