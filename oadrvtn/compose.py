@@ -41,7 +41,7 @@ _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
 
-_RELOADED = ("tls", "registration", "security", "vens", "events", "reports", "offers")
+_RELOADED = ("tls", "retention", "registration", "security", "vens", "events", "reports", "offers")
 """What of a configuration is taken over without a restart."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 

@@ -38,6 +38,7 @@ from oadrvtn.model.config import (
     Offer,
     OfferedPoint,
     Registration,
+    Retention,
     Security,
     WantedReport,
     example,
@@ -206,6 +207,7 @@ _SECTIONS: dict[str, type] = {
     "[listen]": Listen,
     "[tls]": TLS,
     "[database]": DatabaseFile,
+    "[retention]": Retention,
     "[registration]": Registration,
     "[security]": Security,
     "[[vens]]": KnownVen,
@@ -298,7 +300,7 @@ class ReferenceTests(SynchronousTestCase):
             self.assertLess(answer.status, 300, (words, answer.body))
 
     def test_each_metric_is_told(self) -> None:
-        counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}}
+        counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}}
         metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
         exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)

@@ -34,6 +34,7 @@ _SCRAPED = {"job", "instance"}
 def exposed() -> dict[str, set[str]]:
     """The names that /metrics has, with their labels."""
     counters: Any = {"messages": {("oadrPoll", "200"): 1}, "tls_refused": {"why": 1}, "bends": {"bare_root": 1}}
+    counters["readings_dropped"] = {(): 1}
     text = Metrics(version="0", vtn_id="v").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text.decode()):

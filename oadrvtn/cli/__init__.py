@@ -77,7 +77,7 @@ def status(as_json: bool) -> None:
             f"{found['vens_waiting']} waiting for approval",
             "Events": f"{found['events']} stored, {found['events_current']} current",
             "Reports": f"{found['report_requests']} running",
-            "Readings": found["readings"],
+            "Readings": f"{found['readings']:,} stored, {found['readings_dropped']:,} dropped because they were old",
         }
     )
 

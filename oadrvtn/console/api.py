@@ -131,12 +131,13 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
     """Prometheus' text format."""
     vtn = api.vtn
     counts, waiting, bends = await api.fresh("metrics", _gauges, vtn.now())
+    dropped = {(): counts.pop("readings_dropped")}
     gauges = {**counts, "vens_live": len(vtn.roster), "start_time_seconds": api.started_at.timestamp()}
     times = {"commit_seconds": vtn.database.commits, "loop_lag_seconds": vtn.lag}
     request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
     return api.metrics.text(
         gauges, waiting | vtn.database.waiting, times,
-        messages=api.answers, tls_refused=api.refused, bends=bends,
+        messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped,
     )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ _TIMES = {
 _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("Messages that were answered", ("message", "response_code")),
     "tls_refused": ("TLS handshakes that were refused", ("reason",)),
+    "readings_dropped": ("Readings that were dropped because they were old, in all", ()),
     "bends": ("Messages that were mended before they could be read", ("bend",)),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import attrs
 from twisted.web.iweb import IRequest
 
+from ..model.config import Config
 from ..model.values import write_instant
 from ..storage import readings as stored
 from ..storage.database import Txn
@@ -92,9 +93,9 @@ def _sample_key(sample: Sample) -> Key:
     return microseconds(sample.start), sample.r_id, sample.measure
 
 
-def _gaps(txn: Txn, ven_id: str, query: GapsQuery, now: datetime) -> dict[str, Any]:
+def _gaps(txn: Txn, config: Config, ven_id: str, query: GapsQuery, now: datetime) -> dict[str, Any]:
     current(txn, ven_id)
-    found = readings.gaps(txn, ven_id, query.since, query.until, now, query.limit)
+    found = readings.gaps(txn, config, ven_id, query.since, query.until, now, query.limit)
     return {"ven_id": ven_id, "gaps": [show(gap) for gap in found]}
 
 
@@ -132,7 +133,7 @@ async def list_readings(desk: Desk, request: IRequest, query: ReadingsQuery, ven
 @route("GET", "/vens/<id:ven_id>/gaps", "read")
 async def list_gaps(desk: Desk, request: IRequest, query: GapsQuery, ven_id: str) -> bytes:
     """What is missing of a VEN's reports."""
-    return answer(request, await desk.read("gaps", _gaps, ven_id, query, desk.vtn.now()))
+    return answer(request, await desk.read("gaps", _gaps, desk.vtn.config, ven_id, query, desk.vtn.now()))
 
 
 @route("GET", "/vens/<id:ven_id>/states", "read")

@@ -394,6 +394,15 @@ class DatabaseFile:
 
 
 @attrs.frozen(kw_only=True)
+class Retention:
+    """How long what VENs report is kept; read again on SIGHUP."""
+
+    readings: float = _key(
+        _duration, "400d", "Readings older than this, and states of resources, are dropped; 0 keeps them for ever."
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Registration:
     """Which VENs may register, and how often they are to poll (seconds)."""
 
@@ -619,6 +628,7 @@ class Config:
     listen: Listen = _section(Listen, "Where VENs connect, over mutual TLS.")
     tls: TLS = _section(TLS, "Who this server is and whose certificates it accepts; read again on SIGHUP.")
     database: DatabaseFile = _section(DatabaseFile, "The embedded database.")
+    retention: Retention = _section(Retention, "How long what VENs report is kept; read again on SIGHUP.")
     registration: Registration = _section(Registration, "Which VENs may register, and how they poll.")
     security: Security = _section(Security, "XML signatures; read again on SIGHUP.")
     vens: tuple[KnownVen, ...] = _sections(KnownVen, "A VEN that may register whatever the policy.")

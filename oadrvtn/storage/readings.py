@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, Join, Select, Table, and_, func, select, type_coerce
+from sqlalchemy import Integer, Join, Select, Table, and_, delete, func, select, type_coerce
 
+from . import notes
 from .database import Txn
 from .paging import Cursor, page
 from .tables import data_points, instant, microseconds, readings, report_requests, resource_states
 
-_END = 253_402_300_799_000_000
-"""The last second that has a date, in microseconds."""
+_BEGINNING, _END = -62_135_596_800_000_000, 253_402_300_799_000_000
+"""The first second that has a date, and the last, in microseconds."""
 
 # --- readings: raw SQL with tuples, one executemany for a message -------------------------------------
 
@@ -67,10 +68,11 @@ _STATUS = select(
     readings.c.r_id, data_points.c.resource_ids, readings.c.report_request_id, readings.c.start,
     readings.c.received_at, readings.c.payload,
 ).select_from(_with_point(readings)).where(func.substr(readings.c.payload, 1, 1) == "{")  # fmt: skip
+_VALUES = f"INSERT INTO readings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_INSERT = f"{_VALUES} ON CONFLICT DO NOTHING"
 # A report that a VEN repeats, because the answer was lost, does not push out what it had replaced.
 _SAME = "readings.value IS excluded.value AND readings.payload IS excluded.payload"
-_INSERT = f"""
-INSERT INTO readings ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
+_REPLACE = f"""{_VALUES}
 ON CONFLICT (ven_id, report_request_id, r_id, start) DO UPDATE SET
   previous_value = CASE WHEN {_SAME} THEN readings.previous_value ELSE readings.value END,
   previous_payload = CASE WHEN {_SAME} THEN readings.previous_payload ELSE readings.payload END,
@@ -87,7 +89,10 @@ def store_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
     One that is there already is overwritten and becomes the new one's predecessor.
     """
     if rows:
-        txn.exec_driver_sql(_INSERT, rows)
+        new = txn.exec_driver_sql(_INSERT, rows).rowcount
+        if new < len(rows):
+            txn.exec_driver_sql(_REPLACE, rows)  # to those that are new by now it does nothing
+        _count(txn, _STORED, new)
 
 
 def _within(
@@ -148,6 +153,42 @@ class Sample:
         return f"{self.scale or ''} {self.unit or ''}"
 
 
+# From the newest reading with a value back, period by period: where the last of so many periods begins that have any.
+_WALK = """
+WITH RECURSIVE walk (start, n) AS (
+  SELECT (
+    SELECT start FROM readings
+    WHERE ven_id = :ven_id AND start < :until AND start >= :since AND value IS NOT NULL
+      AND (:r_id IS NULL OR r_id = :r_id)
+    ORDER BY start DESC LIMIT 1), 1
+  UNION ALL SELECT (
+    SELECT readings.start FROM readings
+    WHERE ven_id = :ven_id AND readings.start < walk.start - (walk.start % :period + :period) % :period
+      AND readings.start >= :since AND value IS NOT NULL AND (:r_id IS NULL OR r_id = :r_id)
+    ORDER BY readings.start DESC LIMIT 1), n + 1
+  FROM walk WHERE walk.start IS NOT NULL AND n < :periods
+)
+SELECT min(start) FROM walk
+"""
+
+
+def _begin(
+    txn: Txn, ven_id: str, period: int, since: datetime | None, until: datetime | None, r_id: str | None, periods: int
+) -> datetime | None:
+    """Where the last ``periods`` that have readings begin, not before ``since``; what is older need not be read."""
+    first = _BEGINNING if since is None else microseconds(since)
+    asked = {
+        "ven_id": ven_id,
+        "period": period,
+        "since": first,
+        "until": _END if until is None else microseconds(until),
+        "r_id": r_id,
+        "periods": periods,
+    }
+    start = txn.exec_driver_sql(_WALK, asked).scalar()
+    return since if start is None else instant(max(first, start - start % period))
+
+
 def resampled(
     txn: Txn,
     ven_id: str,
@@ -165,6 +206,7 @@ def resampled(
     if cursor is not None:  # no more of the past than the page can be made of
         last = instant(max(0, min(int(cursor[0]) + period, _END)))
         until = last if until is None else min(until, last)
+    since = _begin(txn, ven_id, period, since, until, r_id, most + 1)  # the cursor may be the last of its period
     start = type_coerce(readings.c.start, Integer)
     bucket = (start - (start % period + period) % period).label("bucket")
     latest = func.row_number().over(
@@ -189,9 +231,62 @@ def resampled(
     return [Sample(r_id, instant(bucket), *more) for r_id, bucket, *more in rows[::-1]]
 
 
+# --- how many there are, and how long they stay -------------------------------------------------------
+
+# Counted where they come and go: among many millions nobody counts them again for each look.
+_STORED, _DROPPED = "readings", "readings_dropped"
+_COUNT = """
+INSERT INTO house (key, value) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER)
+"""
+
+
+def _count(txn: Txn, key: str, more: int) -> None:
+    if more:
+        txn.exec_driver_sql(_COUNT, (key, str(more)))
+
+
 def counts(txn: Txn) -> dict[str, int]:
-    """How many readings there are."""
-    return {"readings": txn.execute(select(func.count()).select_from(readings)).scalar_one()}
+    """How many readings there are, and how many were dropped because they were old."""
+    return {key: int(notes.get(txn, key) or 0) for key in (_STORED, _DROPPED)}
+
+
+def forget(txn: Txn, ven_id: str) -> None:
+    """Drop all readings of a VEN."""
+    _count(txn, _STORED, -txn.execute(delete(readings).where(readings.c.ven_id == ven_id)).rowcount)
+
+
+# By the index of venID and start, so that readings need none of their age.
+_WITH_OLD = """
+SELECT ven_id, EXISTS (SELECT 1 FROM readings WHERE readings.ven_id = vens.ven_id AND start < ?)
+FROM vens WHERE ven_id > ? ORDER BY ven_id LIMIT ?
+"""
+_DROP = """
+DELETE FROM readings WHERE (ven_id, report_request_id, r_id, start) IN (
+  SELECT ven_id, report_request_id, r_id, start FROM readings WHERE ven_id = ? AND start < ? LIMIT ?)
+"""
+_DROP_STATES = "DELETE FROM resource_states WHERE ven_id > ? AND ven_id <= ? AND received_at < ?"
+
+
+def drop_before(txn: Txn, before: datetime, ven_id: str, most_vens: int, most: int) -> str | None:
+    """Drop up to ``most`` readings that start before an instant, and states that came before it.
+
+    The VENs behind ``ven_id`` are looked at, so many of them.  Returns the venID to go on behind; None once all VENs
+    are through.
+    """
+    first = microseconds(before)
+    some = txn.exec_driver_sql(_WITH_OLD, (first, ven_id, most_vens)).all()
+    done, dropped = ven_id, 0
+    for one, has_old in some:
+        if has_old:
+            dropped += txn.exec_driver_sql(_DROP, (one, first, most - dropped)).rowcount
+        if dropped >= most:
+            break
+        done = one
+    txn.exec_driver_sql(_DROP_STATES, (ven_id, done, first))
+    _count(txn, _STORED, -dropped)
+    _count(txn, _DROPPED, dropped)
+    return done if dropped >= most or len(some) == most_vens else None
 
 
 # --- what is missing ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import attrs
 from sqlalchemy import Integer, String, bindparam, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from . import readings
 from .audience import GROUP, among
 from .database import Txn
 from .paging import Cursor, page
@@ -162,6 +163,7 @@ def change(txn: Txn, ven_id: str, **values: Any) -> None:
 
 def remove(txn: Txn, ven_id: str) -> None:
     """Forget a VEN and all that hangs on it."""
+    readings.forget(txn, ven_id)
     txn.execute(delete(vens).where(vens.c.ven_id == ven_id))
 
 

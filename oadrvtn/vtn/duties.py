@@ -49,6 +49,9 @@ ROUND: tuple[Callable[[Txn, Config, datetime], tuple[Any, Changes]], ...] = (
 """The rules of a round, in this order; each is repeated for as long as it replies that there may be more."""
 
 
+SLICES = 50
+"""So many slices of what is too old are dropped in a round, at most: a backlog holds nothing else up."""
+
 TICK = 1.0
 """Seconds between two looks at how late the reactor is."""
 
@@ -106,5 +109,8 @@ class Duties(Service):
             for rule in ROUND:
                 while await self._vtn.write(rule.__name__, rule, self._vtn.config):
                     pass
+            for _ in range(SLICES):
+                if not await self._vtn.write("drop readings", readings.forget, self._vtn.config):
+                    break
         except Exception:
             self.log.failure("a round of duties failed, the next will try again")

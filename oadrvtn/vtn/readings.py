@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..model.event import (
 from ..model.party import EiResponse
 from ..model.report import OadrReport, OadrReportRequest, OadrUpdatedReport, OadrUpdateReport
 from ..model.values import shown
-from ..storage import readings, reports, vens
+from ..storage import notes, readings, reports, vens
 from ..storage.database import Txn
 from ..storage.readings import Reading
 from ..storage.reports import DataPoint, ReportRequest
@@ -203,13 +203,22 @@ def _gaps(txn: Txn, request: ReportRequest, since: datetime, until: datetime, mo
 
 
 def gaps(
-    txn: Txn, ven_id: str, since: datetime | None, until: datetime | None, now: datetime, most: int = 1000
+    txn: Txn,
+    config: Config,
+    ven_id: str,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime,
+    most: int = 1000,
 ) -> list[Gap]:
-    """What is missing of a VEN's periodic reports in [since, until), by their granularity; at most ``most``."""
+    """What is missing of a VEN's periodic reports in [since, until), by their granularity; at most ``most``.
+
+    What is too old to be kept is not missing.
+    """
     found: list[Gap] = []
     for request in reports.requests_of(txn, ven_id):
         if request.starts_at and request.gaps_until:
-            begin = max(request.starts_at, since or request.starts_at)
+            begin = max(request.starts_at, since or request.starts_at, _kept_since(config, now))
             end = min(_expected_until(request, now)[0], until or now)
             found += _gaps(txn, request, begin, end, most - len(found))
     return found
@@ -222,11 +231,11 @@ def fill_gaps(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
     last asked for is not asked for more.
     """
     looked = reports.to_look_at(txn, now, _LOOKS)
-    asked = frozenset(request.ven_id for request in looked if _fill(txn, request, now))
+    asked = frozenset(request.ven_id for request in looked if _fill(txn, config, request, now))
     return len(looked) == _LOOKS, Changes(asked)
 
 
-def _fill(txn: Txn, request: ReportRequest, now: datetime) -> bool:
+def _fill(txn: Txn, config: Config, request: ReportRequest, now: datetime) -> bool:
     """Look through a request's readings where that was not done yet; whether anything was asked."""
     ven = vens.get(txn, request.ven_id)
     assert ven is not None and request.gaps_until is not None
@@ -236,7 +245,8 @@ def _fill(txn: Txn, request: ReportRequest, now: datetime) -> bool:
     there = ven.registered and ven.online and (over or request.state == "accepted")
     if there and not reports.filling(txn, request.report_request_id, now - _PATIENCE):
         history = {point.r_id: point for point in reports.points_named(txn, ven.ven_id, "HISTORY_USAGE")}
-        found = _gaps(txn, request, request.gaps_until, until, _MOST_FILLED) if history else []
+        since = max(request.gaps_until, _kept_since(config, now))
+        found = _gaps(txn, request, since, until, _MOST_FILLED) if history else []
         missing: dict[str, list[Gap]] = defaultdict(list)
         for gap in found:
             if point := history.get(gap.r_id):
@@ -267,3 +277,31 @@ def _history(
     return requests.make(
         txn, request.ven_id, specifier, now, capability_id, "HISTORY_USAGE", fills=request.report_request_id
     )
+
+
+# --- what is old ------------------------------------------------------------------------------------------
+
+_SWEEP = timedelta(hours=1)
+"""So long after all VENs were looked at they are looked at again."""
+_VENS, _ROWS = 1000, 2000
+"""So many VENs are looked at, and so many readings dropped, in one transaction."""
+_NOTE = "retention"
+
+
+def _kept_since(config: Config, now: datetime) -> datetime:
+    """What begins before this instant is not kept."""
+    kept = config.retention.readings
+    return now - timedelta(seconds=kept) if kept else datetime.min.replace(tzinfo=UTC)
+
+
+def forget(txn: Txn, config: Config, now: datetime) -> tuple[bool, Changes]:
+    """Drop a slice of the readings and states that are too old to be kept; whether there may be more by now.
+
+    The database knows up to which VEN that is done and when to begin again, so a restart does not begin anew.
+    """
+    due, ven_id = json.loads(notes.get(txn, _NOTE) or '[0, ""]')
+    if not config.retention.readings or microseconds(now) < due:
+        return False, NOTHING
+    last = readings.drop_before(txn, _kept_since(config, now), ven_id, _VENS, _ROWS)
+    notes.put(txn, _NOTE, json.dumps([microseconds(now + _SWEEP), ""] if last is None else [due, last]))
+    return last is not None, NOTHING

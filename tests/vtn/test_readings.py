@@ -325,7 +325,7 @@ class GapTestCase(SynchronousTestCase):
     def gaps(self, since: float | None = None, until: float | None = None) -> list[tuple[str, float, float, int]]:
         """(r_id, start and end in minutes, missing) of each gap in a time given in minutes."""
         window = (minute if minute is None else at(60 * minute) for minute in (since, until))
-        found = self.house.read(readings.gaps, "ven-1", *window, self.house.vtn.now())
+        found = self.house.read(readings.gaps, self.house.vtn.config, "ven-1", *window, self.house.vtn.now())
         minute = timedelta(minutes=1)
         return [(gap.r_id, (gap.start - START) / minute, (gap.end - START) / minute, gap.missing) for gap in found]
 
@@ -392,7 +392,9 @@ class GapTests(GapTestCase):
     def test_a_part_of_very_many_is_shown(self) -> None:
         self.report(*range(0, 100, 2))
         self.house.after(200 * MINUTE)
-        self.assertEqual(7, len(self.house.read(readings.gaps, "ven-1", None, None, self.house.vtn.now(), 7)))
+        self.assertEqual(
+            7, len(self.house.read(readings.gaps, self.house.vtn.config, "ven-1", None, None, self.house.vtn.now(), 7))
+        )
 
     @settings(max_examples=40, deadline=None)
     @given(st.sets(st.integers(0, 19)), st.lists(st.integers(0, 20), max_size=3))
@@ -407,7 +409,7 @@ class GapTests(GapTestCase):
         missing = 0
         for since, until in pairwise(edges):
             window = at(60 * since), at(60 * until), house.vtn.now()
-            missing += sum(gap.missing for gap in house.read(readings.gaps, "ven-1", *window))
+            missing += sum(gap.missing for gap in house.read(readings.gaps, house.vtn.config, "ven-1", *window))
         self.assertEqual(20 - len(present), missing)
 
 
