@@ -60,8 +60,10 @@ def clark(name: str) -> str:
 
 
 def local(name: str) -> str:
-    """The local part of a prefixed name or of lxml's form of it, cut where a peer made it long."""
+    """The local part of a prefixed name or of lxml's form of it; fit for a log, whatever a peer has made up."""
     found = name.rpartition("}")[2].rpartition(":")[2]
+    if not found.isprintable():
+        found = repr(found)[1:-1]
     return found if len(found) <= 60 else found[:57] + "..."
 
 

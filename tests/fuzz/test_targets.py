@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import tests
 from tests.fuzz.targets import TARGETS, Choices, bent, decoding, verifying
 
-FOUND: dict[str, tuple[str, ...]] = {"decode": (), "verify": ()}
+FOUND: dict[str, tuple[str, ...]] = {"decode": ("0a3df66200000012000000647e00000000f9",), "verify": ()}
 """What once was a fault, as the bytes that a fuzzer printed for it (hexadecimal)."""
 
 _budget = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -47,7 +47,7 @@ class Targets(SynchronousTestCase):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_some_seconds_of_fuzzing_find_nothing(name: str) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", name, "--seconds", "8", "--seed", "0"]
+    command = [sys.executable, "-m", "tests.fuzz", name, "--seconds", "8", "--seed", "1"]
     root = Path(tests.__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=200)
     said = re.search(r"tried ([0-9,]+), accepted ([0-9,]+), faults 0", done.stdout)
