@@ -13,6 +13,7 @@ from ..security.certificates import CertificateFileError, printable
 from ..storage.database import DatabaseError
 from .certs import certs
 from .completion import completion
+from .contexts import market_context
 from .database import backup, restore
 from .events import event
 from .groups import group, traits
@@ -101,7 +102,15 @@ def init(file: Path) -> None:
     click.echo(f"  twistd -n oadrvtn --config {file}")
 
 
-for command in (ven, group, event, report, readings, availability, certs, check, backup, restore, completion):
+@main.command()
+def openapi() -> None:
+    """Print the description of the API, for programs (OpenAPI 3.1)."""
+    print_json(ask("GET", "openapi.json"))
+
+
+for command in (
+    ven, group, market_context, event, report, readings, availability, certs, check, backup, restore, completion,
+):  # fmt: skip
     main.add_command(command)
 for command in (traits, ven_opts):
     ven.add_command(command)

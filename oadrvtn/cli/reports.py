@@ -178,10 +178,11 @@ def states(ven_id: str, since: str | None, until: str | None, r_id: str | None, 
 
 
 @report.command("wishes")
+@click.argument("wish_id", required=False)
 @json_option
-def wishes(as_json: bool) -> None:
-    """List the readings that are wanted of every VEN that offers them."""
-    found = ask_all("wishes", of="wishes")
+def wishes(wish_id: str | None, as_json: bool) -> None:
+    """List the readings that are wanted of every VEN that offers them: all wishes, or one."""
+    found = {"wishes": [ask("GET", "wishes", wish_id)]} if wish_id else ask_all("wishes", of="wishes")
     if as_json:
         return print_json(found)
     own = ("wish_id", "source", "report_name", "granularity", "report_back_duration")

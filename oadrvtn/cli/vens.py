@@ -322,10 +322,14 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @ven.command("waiting")
+@click.argument("known", metavar="[FINGERPRINT]", required=False)
 @json_option
-def waiting(as_json: bool) -> None:
-    """List the certificates that wait for approval (registration.policy = "approve")."""
-    found = ask_all("candidates", of="candidates")
+def waiting(known: str | None, as_json: bool) -> None:
+    """List the certificates that wait for approval (registration.policy = "approve"), or one of them."""
+    if known:
+        found = {"candidates": [ask("GET", "candidates", known)]}
+    else:
+        found = ask_all("candidates", of="candidates")
     if as_json:
         return print_json(found)
     columns = ("Fingerprint", "Subject", "Says it is", "Calls itself", "First seen", "Last seen")

@@ -26,7 +26,7 @@ from ..storage import vens as stored_vens
 from ..storage.database import Txn
 from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
-from . import events, groups, openapi, opts, readings, reports, vens
+from . import contexts, events, groups, openapi, opts, readings, reports, vens
 from .desk import Desk, answer, app, path_of, problem, route
 from .metrics import Metrics
 from .shapes import show
@@ -42,7 +42,7 @@ _FILES = (b"api/v1/vens/import",)
 HEALTH_TIMEOUT = 5.0
 """Seconds in which a healthy database answers."""
 
-SUBJECTS = (vens, groups, events, opts, reports, readings)
+SUBJECTS = (vens, groups, contexts, events, opts, reports, readings)
 """The modules that serve the API, beside this one."""
 
 _PUBLIC = (b"health", b"health/live", b"health/ready", b"metrics")

@@ -196,7 +196,7 @@ class Desk:
         *arguments: Any,
         show: Callable[[Txn, T, datetime], Any] = lambda txn, reply, now: reply,
         status: int = 200,
-        tag: Callable[[Any], str] | None = None,
+        tag: Callable[[Txn, Any], str] | None = None,
         where: Callable[[Any], Collection[str]] | None = None,
         present: Callable[[Txn], str] | None = None,
     ) -> Deferred[bytes]:
@@ -219,7 +219,7 @@ class Desk:
             data = show(txn, reply, now)
             said = Said.of(data, status if where is None or wish.dry_run else 201)
             if tag or (present and status != 204):
-                said = attrs.evolve(said, etag=tag(data) if tag else present and present(txn))
+                said = attrs.evolve(said, etag=tag(txn, data) if tag else present and present(txn))
             if where and not wish.dry_run:
                 said = attrs.evolve(said, location=_location(where(data)))
             if key:
@@ -318,10 +318,10 @@ def cut(
     return (found[-limit:], key(found[-limit])) if backwards else (found[:limit], key(found[limit - 1]))
 
 
-def listed(request: IRequest, name: str, page: Page, **more: Any) -> bytes:
+def listed(request: IRequest, name: str, page: Page, etag: str | None = None, **more: Any) -> bytes:
     """A page of a list, and how to ask for the next one."""
     rows, last = page
-    return answer(request, {**more, name: rows, "next": leads_on(request, last)})
+    return answer(request, {**more, name: rows, "next": leads_on(request, last)}, etag=etag)
 
 
 def leads_on(request: IRequest, last: Key | None) -> str | None:

@@ -164,7 +164,7 @@ async def create_event(desk: Desk, request: IRequest, query: EventWish, body: Ev
     """A new event; what only convention forbids is accepted with ?force=1."""
     return await desk.do(
         request, query, _create, body, query.force,
-        show=_seen(query), tag=_etag, where=lambda row: ("events", row["event_id"]),
+        show=_seen(query), tag=lambda txn, row: _etag(row), where=lambda row: ("events", row["event_id"]),
     )  # fmt: skip
 
 

@@ -127,16 +127,16 @@ async def create_group(desk: Desk, request: IRequest, query: Rehearsal, body: Ne
     """A new group."""
     return await desk.do(
         request, query, _create_group, desk.vtn.config, body,
-        show=_view, tag=etag, where=lambda row: ("groups", row["group_id"]),
+        show=_view, tag=lambda txn, row: etag(row), where=lambda row: ("groups", row["group_id"]),
     )  # fmt: skip
 
 
 def _create_group(txn: Txn, config: Config, new: NewGroup, now: datetime) -> tuple[Group, Changes]:
     group, changes = audience.create_group(txn, new.group_id, new.name, new.ven_ids, now)
-    return group, _with_wishes(txn, config, new.ven_ids, changes, now)
+    return group, with_wishes(txn, config, new.ven_ids, changes, now)
 
 
-def _with_wishes(txn: Txn, config: Config, ven_ids: Collection[str], changes: Changes, now: datetime) -> Changes:
+def with_wishes(txn: Txn, config: Config, ven_ids: Collection[str], changes: Changes, now: datetime) -> Changes:
     """Also ask these VENs for the reports that are wanted of their groups, and have them stop others."""
     return attrs.evolve(changes, vens=changes.vens | wishes.reconcile(txn, config, ven_ids, now))
 
@@ -167,7 +167,7 @@ async def delete_group(desk: Desk, request: IRequest, query: Rehearsal, group_id
 def _delete_group(txn: Txn, config: Config, group_id: str, now: datetime) -> tuple[None, Changes]:
     members = stored.members(txn, group_id)
     _, changes = audience.delete_group(txn, group_id, now)
-    return None, _with_wishes(txn, config, members, changes, now)
+    return None, with_wishes(txn, config, members, changes, now)
 
 
 @route("POST", "/groups/<id:group_id>/members", "dispatch")
@@ -183,7 +183,7 @@ def _change_members(
 ) -> tuple[dict[str, Any], Changes]:
     effects, changes = audience.change_members(txn, group_id, add, remove, now)
     found = {**_whole(txn, group_id), "effects": show(effects)}
-    return found, _with_wishes(txn, config, {*add, *remove}, changes, now)
+    return found, with_wishes(txn, config, {*add, *remove}, changes, now)
 
 
 @route("PATCH", "/vens/<id:ven_id>/traits", "dispatch")
@@ -205,4 +205,4 @@ def _change_traits(
 ) -> tuple[dict[str, Any], Changes]:
     effects, changes = audience.set_traits(txn, ven_id, wish, now)
     found = {"ven_id": ven_id, "traits": traits(txn, ven_id), "effects": show(effects)}
-    return found, _with_wishes(txn, config, [ven_id], changes, now)
+    return found, with_wishes(txn, config, [ven_id], changes, now)

@@ -19,7 +19,7 @@ from ..vtn.registration import current
 from ..vtn.requests import RequestSpec
 from ..vtn.wishes import Wish
 from ..wire.codec import from_xml
-from .desk import Desk, Page, Rehearsal, answer, cut, listed, route
+from .desk import Desk, Page, Rehearsal, answer, cut, etag, listed, route
 from .shapes import A_HUNDRED, NO_TIME, ByName, ByTime, PageSize, Seconds, show, without_document
 
 # --- what is asked ------------------------------------------------------------------------------------
@@ -83,11 +83,17 @@ def request_row(request: ReportRequest) -> dict[str, Any]:
     return {**without_document(request), "r_ids": [payload.r_id for payload in specifier.specifier_payloads]}
 
 
-def _requests(txn: Txn, ven_id: str, query: RequestsQuery) -> Page:
-    current(txn, ven_id)
+def _requests(txn: Txn, ven_id: str, query: RequestsQuery) -> tuple[Page, str]:
+    tag = _requests_tag(txn, ven_id)
     found = reports.found_requests(txn, ven_id, query.cursor, query.limit, query.state)[::-1]
     rows, last = cut(found, query.limit, _key, backwards=True)
-    return [request_row(request) for request in rows], last
+    return ([request_row(request) for request in rows], last), tag
+
+
+def _requests_tag(txn: Txn, ven_id: str) -> str:
+    """The ETag of what a VEN was asked for: of what it offers, and of all requests, each in its state."""
+    current(txn, ven_id)
+    return etag([reports.current_version(txn, ven_id), *reports.states_of(txn, ven_id)])
 
 
 def _key(request: ReportRequest) -> tuple[int, str]:
@@ -126,23 +132,38 @@ async def add_wish(desk: Desk, request: IRequest, query: Rehearsal, body: Wanted
     """Want readings of every VEN that offers them, now and when it registers again."""
     return await desk.do(
         request, query, wishes.add_wish, desk.vtn.config, body,
-        show=lambda txn, wish, now: _wish(wish), where=lambda row: ("wishes", row["wish_id"]),
+        show=lambda txn, wish, now: _wish(wish), tag=lambda txn, row: _wish_tag(row),
+        where=lambda row: ("wishes", row["wish_id"]),
     )  # fmt: skip
+
+
+def _wish_tag(row: dict[str, Any]) -> str:
+    """The ETag of a wish is its ID, which says what the wish says."""
+    return f'"{row["wish_id"]}"'
+
+
+@route("GET", "/wishes/<id:wish_id>", "read")
+async def show_wish(desk: Desk, request: IRequest, wish_id: str) -> bytes:
+    """What is wanted of every VEN that offers it."""
+    row = await desk.read("show wish", lambda txn: _wish(wishes.known(txn, desk.vtn.config, wish_id)))
+    return answer(request, row, etag=_wish_tag(row))
 
 
 @route("DELETE", "/wishes/<id:wish_id>", "dispatch")
 async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: str) -> bytes:
     """Want them no more: the VENs are told to stop."""
-    tag = f'"{wish_id}"'  # it says what the wish says
+    config = desk.vtn.config
     return await desk.do(
-        request, query, wishes.remove_wish, desk.vtn.config, wish_id, status=204, present=lambda txn: tag
-    )
+        request, query, wishes.remove_wish, config, wish_id,
+        status=204, present=lambda txn: _wish_tag(_wish(wishes.known(txn, config, wish_id))),
+    )  # fmt: skip
 
 
 @route("GET", "/vens/<id:ven_id>/requests", "read")
 async def list_requests(desk: Desk, request: IRequest, query: RequestsQuery, ven_id: str) -> bytes:
     """The reports that a VEN was asked for, the newest last."""
-    return listed(request, "report_requests", await desk.read("list requests", _requests, ven_id, query))
+    page, tag = await desk.read("list requests", _requests, ven_id, query)
+    return listed(request, "report_requests", page, etag=tag)
 
 
 @route("POST", "/vens/<id:ven_id>/requests", "dispatch")
@@ -150,16 +171,18 @@ async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: N
     """Ask a VEN for reports, all in one message."""
     specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in body.requests]
     return await desk.do(
-        request, query, requests.request, ven_id, specs, show=_rows, where=lambda rows: ("vens", ven_id, "requests")
-    )
+        request, query, requests.request, ven_id, specs,
+        show=_rows, where=lambda rows: ("vens", ven_id, "requests"), present=lambda txn: _requests_tag(txn, ven_id),
+    )  # fmt: skip
 
 
 @route("POST", "/vens/<id:ven_id>/requests/cancel", "dispatch")
 async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body: EndOfRequests, ven_id: str) -> bytes:
     """Have a VEN stop reports."""
     return await desk.do(
-        request, query, requests.cancel, ven_id, body.report_request_ids, body.report_to_follow, show=_rows
-    )
+        request, query, requests.cancel, ven_id, body.report_request_ids, body.report_to_follow,
+        show=_rows, present=lambda txn: _requests_tag(txn, ven_id),
+    )  # fmt: skip
 
 
 @route("GET", "/vens/<id:ven_id>/provided", "read")

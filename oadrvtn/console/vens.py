@@ -23,7 +23,7 @@ from ..vtn import imports, registration
 from ..vtn.changes import Changes
 from ..wire import bends
 from ..wire.codec import from_xml
-from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, listed, route
+from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, etag, listed, route
 from .groups import revision, traits
 from .reports import request_row
 from .shapes import (
@@ -243,8 +243,12 @@ async def add_ven(desk: Desk, request: IRequest, query: Rehearsal, body: NewVen)
     """A new VEN, known by one or two certificates."""
     return await desk.do(
         request, query, registration.add_new, desk.vtn.config, body.ven_id, body.name or body.ven_id, body.fingerprints,
-        show=_view, where=_place,
+        show=_view, where=_place, tag=_tag,
     )  # fmt: skip
+
+
+def _tag(txn: Txn, row: dict[str, Any]) -> str:
+    return revision(txn, row["ven_id"])
 
 
 def _present(ven_id: str) -> Callable[[Txn], str]:
@@ -334,14 +338,31 @@ async def list_candidates(desk: Desk, request: IRequest, query: CandidatesQuery)
     return listed(request, "candidates", await desk.read("list candidates", _candidates, query))
 
 
-@route("POST", "/candidates/<id:known>/approve", "admin")
-async def approve(desk: Desk, request: IRequest, query: Rehearsal, body: Approval, known: str) -> bytes:
-    """Let in a certificate that waits."""
+@route("GET", "/candidates/<id:fingerprint>", "read")
+async def show_candidate(desk: Desk, request: IRequest, fingerprint: str) -> bytes:
+    """A certificate that waits for approval, by its fingerprint."""
+    candidate = await desk.read("show candidate", registration.waiting, _parsed(fingerprint))
+    return answer(request, _candidate(candidate), etag=_candidate_tag(candidate))
+
+
+@route("POST", "/candidates/<id:fingerprint>/approve", "admin")
+async def approve(desk: Desk, request: IRequest, query: Rehearsal, body: Approval, fingerprint: str) -> bytes:
+    """Let in a certificate that waits; If-Match names the ETag of what it says of itself."""
+    known = _parsed(fingerprint)
+    return await desk.do(
+        request, query, registration.approve, desk.vtn.config, known, body.ven_id, body.name,
+        show=_view, where=_place, present=lambda txn: _candidate_tag(registration.waiting(txn, known)), tag=_tag,
+    )  # fmt: skip
+
+
+def _parsed(known: str) -> bytes:
     try:
-        parsed = fingerprint.parse(known)
+        return fingerprint.parse(known)
     except ValueError as error:
         mistake = {"parameter": "fingerprint", "detail": str(error)}
         raise Problem(422, f"fingerprint: {error}", errors=[mistake]) from None
-    return await desk.do(
-        request, query, registration.approve, desk.vtn.config, parsed, body.ven_id, body.name, show=_view, where=_place
-    )
+
+
+def _candidate_tag(candidate: Candidate) -> str:
+    """The ETag of a candidate: of what it says of itself, which is what is approved."""
+    return etag([candidate.full.hex(), candidate.ven_id, candidate.ven_name])

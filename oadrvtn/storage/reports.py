@@ -275,6 +275,13 @@ def requests_of(txn: Txn, ven_id: str, states: Iterable[str] | None = None) -> l
     return _requests(txn.execute(query.order_by(report_requests.c.created_at)))
 
 
+def states_of(txn: Txn, ven_id: str) -> list[tuple[str, str]]:
+    """(report_request_id, state) of each of a VEN's requests."""
+    query = select(report_requests.c.report_request_id, report_requests.c.state)
+    query = query.where(report_requests.c.ven_id == ven_id).order_by(report_requests.c.report_request_id)
+    return [(id, state) for id, state in txn.execute(query)]
+
+
 def found_requests(
     txn: Txn, ven_id: str, cursor: Cursor | None, most: int, state: str | None = None
 ) -> list[ReportRequest]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, String, bindparam, delete, func, insert, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Integer, String, bindparam, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from . import readings
@@ -318,8 +318,16 @@ def found_candidates(
     return [Candidate(*row) for row in txn.execute(page(query, key, cursor, most, newest=True))]
 
 
-def drop_candidate(txn: Txn, short: bytes) -> Candidate | None:
-    """Take a candidate off the list, by its short fingerprint."""
-    its_own = func.substr(candidates.c.full, -len(short)) == short
-    row = txn.execute(delete(candidates).where(its_own).returning(candidates)).first()
+def candidate(txn: Txn, short: bytes) -> Candidate | None:
+    """The candidate of a short fingerprint."""
+    row = txn.execute(select(candidates).where(_has_short(short))).first()
     return Candidate(*row) if row else None
+
+
+def drop_candidate(txn: Txn, short: bytes) -> None:
+    """Take a candidate off the list, by its short fingerprint."""
+    txn.execute(delete(candidates).where(_has_short(short)))
+
+
+def _has_short(short: bytes) -> ColumnElement[bool]:
+    return func.substr(candidates.c.full, -len(short)) == short

@@ -336,12 +336,31 @@ def change_members(
 ) -> tuple[list[Effect], Changes]:
     """Take VENs into a group and out of it; what that does to them."""
     _known_group(txn, group_id)
+    return _give(txn, Trait(GROUP, group_id, "operator"), add, remove, now)
+
+
+def _give(
+    txn: Txn, trait: Trait, add: Sequence[str], remove: Sequence[str], now: datetime
+) -> tuple[list[Effect], Changes]:
+    """Give VENs a trait, and take it from others; what that does to them."""
     if mistakes := [*_check_vens(txn, "add", add), *_check_vens(txn, "remove", remove)]:
         raise InvalidData.of(mistakes)
-    member = [Trait(GROUP, group_id, "operator")]
-    audience.drop_traits(txn, remove, member)
-    audience.add_traits(txn, add, member)
+    audience.drop_traits(txn, remove, [trait])
+    audience.add_traits(txn, add, [trait])
     return _reconciled(txn, {*add, *remove}, now)
+
+
+def change_participants(
+    txn: Txn, market_context: str, add: Sequence[str], remove: Sequence[str], now: datetime
+) -> tuple[list[Effect], Changes]:
+    """Have VENs take part in a market context, or no longer; what that does to them.
+
+    Who is taken out of the last one takes part in all, as a VEN does of which nothing was said.  Raises InvalidID
+    for what is no URI.
+    """
+    if mistakes := _misfits("market_context", [market_context], ANY_URI):
+        raise InvalidID.of(mistakes)
+    return _give(txn, Trait(PROGRAM, market_context, "operator"), add, remove, now)
 
 
 def set_traits(

@@ -26,7 +26,7 @@ from ..model.values import Duration, shown
 from ..security import fingerprint
 from ..storage import events, outbox, provided, reports, vens
 from ..storage.database import Txn
-from ..storage.vens import Ven
+from ..storage.vens import Candidate, Ven
 from ..wire import bends
 from .audience import reconcile
 from .changes import NOTHING, Changes, generate_id
@@ -311,18 +311,25 @@ def remember(
     txn: Txn, config: Config, full: bytes, subject: str, ven_id: str | None, ven_name: str | None, now: datetime
 ) -> tuple[None, Changes]:
     """Keep a certificate on the list of those that wait for approval, with what it says of itself."""
-    candidate = vens.Candidate(full, subject, ven_id or None, ven_name, first_seen=now, last_seen=now)
+    candidate = Candidate(full, subject, ven_id or None, ven_name, first_seen=now, last_seen=now)
     vens.remember_candidate(txn, candidate, config.limits.unknown_certificates)
     return None, NOTHING
+
+
+def waiting(txn: Txn, known: bytes) -> Candidate:
+    """The certificate of a fingerprint that waits for approval.  Raises InvalidID."""
+    candidate = vens.candidate(txn, fingerprint.short(known))
+    if candidate is None:
+        raise InvalidID("no certificate of this fingerprint waits for approval")
+    return candidate
 
 
 def approve(
     txn: Txn, config: Config, known: bytes, ven_id: str | None, name: str | None, now: datetime
 ) -> tuple[Ven, Changes]:
     """Let in the certificate of a fingerprint that waits, by default as the VEN that it says it is."""
-    candidate = vens.drop_candidate(txn, fingerprint.short(known))
-    if candidate is None:
-        raise InvalidID("no certificate of this fingerprint waits for approval")
+    candidate = waiting(txn, known)
+    vens.drop_candidate(txn, fingerprint.short(known))
     return admit(
         txn, config, ven_id or candidate.ven_id, name or candidate.ven_name or "", "operator", candidate.full, now
     )

@@ -56,7 +56,8 @@ def _id(written: str) -> str:
     return "wish-" + hashlib.sha256(written.encode()).hexdigest()[:16]
 
 
-def _known(txn: Txn, config: Config, wish_id: str) -> Wish:
+def known(txn: Txn, config: Config, wish_id: str) -> Wish:
+    """The wish of an ID.  Raises InvalidID."""
     for wish in wishes(txn, config):
         if wish.wish_id == wish_id:
             return wish
@@ -74,13 +75,13 @@ def add_wish(txn: Txn, config: Config, wanted: WantedReport, now: datetime) -> t
     wish_id = _id(written)
     if wish_id not in reports.wishes_put(txn):
         reports.put_wish(txn, wish_id, written, now)
-    wish = _known(txn, config, wish_id)
+    wish = known(txn, config, wish_id)
     return wish, ask_all(txn, config, now)
 
 
 def remove_wish(txn: Txn, config: Config, wish_id: str, now: datetime) -> tuple[None, Changes]:
     """Give up a wish, and have the VENs stop; raises InvalidID, and NotAllowed for one of the configuration."""
-    wish = _known(txn, config, wish_id)
+    wish = known(txn, config, wish_id)
     if wish.source == "config":
         raise NotAllowed(f"wish {wish_id!r} stands in the configuration file: take it out there")
     reports.drop_wish(txn, wish_id)

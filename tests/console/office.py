@@ -46,6 +46,7 @@ from oadrvtn.model.report import (
 from oadrvtn.model.schema import Message
 from oadrvtn.model.values import Duration
 from oadrvtn.storage.database import Database
+from oadrvtn.vtn import registration
 from oadrvtn.vtn.duties import Duties
 from oadrvtn.vtn.vtn import Vtn
 
@@ -140,6 +141,13 @@ class Office:
                 report_only=False, xml_signature=False, ven_name="The [bold]cellar[/bold]", http_pull_model=True,
             ),
         )  # fmt: skip
+
+    def waits(self, name: str) -> None:
+        """A certificate that is not known asks to be let in."""
+        remember = self.vtn.write(
+            "remember", registration.remember, self.vtn.config, certificate(name), f"CN={name}", None, "Shop"
+        )
+        SynchronousTestCase().successResultOf(remember)
 
     def says(self, ven_id: str, message: Message) -> Any:
         """The answer to a message of a VEN, by the rules alone."""

@@ -2,12 +2,76 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, ClassVar
+from urllib.parse import quote
 
+from oadrvtn.console.desk import ROUTES, Rehearsal
 from oadrvtn.storage import answers
 
 from .case import ApiTestCase
 from .office import certificate, colons
+
+REQUEST = {"report_specifier_id": "load", "granularity": "1m", "report_back_duration": "5m"}
+
+DEEDS: dict[str, Any] = {
+    "POST /vens": {"ven_id": "ven-2", "fingerprints": ["22" * 32]},
+    "POST /vens/import": [{"ven_id": "ven-3", "fingerprints": ["33" * 32]}],
+    "PATCH /vens/<id:ven_id>": {"name": "x"},
+    "PATCH /vens/<id:ven_id>/traits": {"party_ids": ["p"]},
+    "POST /vens/<id:ven_id>/request-reregistration": {},
+    "POST /vens/<id:ven_id>/requests": {"requests": [REQUEST]},
+    "POST /vens/<id:ven_id>/requests/cancel": {"report_request_ids": ["{report_request_id}"]},
+    "POST /candidates/<id:fingerprint>/approve": {},
+    "POST /groups": {"group_id": "h", "name": "H"},
+    "PATCH /groups/<id:group_id>": {"name": "I"},
+    "POST /groups/<id:group_id>/members": {"add": ["ven-1"]},
+    "POST /market-contexts/<id:market_context>/members": {"add": ["ven-1"]},
+    "POST /events": {"market_context": "urn:y", "dtstart": "now", "duration": "15m", "level": 2},
+    "PATCH /events/<id:event_id>": {"priority": 1},
+    "POST /events/<id:event_id>/cancel": {},
+    "POST /wishes": {"report_name": "TELEMETRY_STATUS"},
+    "POST /vens/<id:ven_id>/cancel-registration": {},
+    "DELETE /wishes/<id:wish_id>": None,
+    "DELETE /events/<id:event_id>": None,
+    "DELETE /groups/<id:group_id>": None,
+    "DELETE /vens/<id:ven_id>": None,
+}
+"""Every write of the API, with a body that does something."""
+MAKING = {"POST /vens", "POST /vens/import", "POST /groups", "POST /events", "POST /wishes"}
+"""Those that have nothing there before."""
+TAGGED = {
+    deed: f"GET {path}/requests" if "/requests" in deed else f"GET {path}"
+    for deed in DEEDS
+    if deed not in MAKING and (path := "/".join(deed.partition(" ")[2].split("/")[:3]))
+}
+"""Where each of the others finds the ETag of what it changes."""
+
+
+def fill(case: ApiTestCase) -> dict[str, str]:
+    """One of each thing that can be changed: what is in the paths and bodies of deeds."""
+    case.office.registered("ven-1")
+    case.good("POST", "/groups", {"group_id": "g", "name": "G"}, 201)
+    case.event(event_id="e", market_context="http://x/y?z")
+    wish_id = case.good("POST", "/wishes", {"report_name": "TELEMETRY_USAGE", "r_id": "x"}, 201)["wish_id"]
+    (asked,) = case.office.offers("ven-1", "power").report_requests
+    case.office.waits("new")
+    return {
+        "ven_id": "ven-1", "group_id": "g", "event_id": "e", "market_context": "http://x/y?z", "wish_id": wish_id,
+        "fingerprint": colons(certificate("new")), "report_request_id": asked.report_request_id,
+    }  # fmt: skip
+
+
+def named(deed: str, ids: dict[str, str]) -> tuple[str, str]:
+    """Method and path of a deed."""
+    method, _, path = deed.partition(" ")
+    return method, re.sub(r"<id:(\w+)>", lambda found: quote(ids[found[1]], safe=""), path)
+
+
+def body(deed: str, ids: dict[str, str]) -> Any:
+    """What is asked by a deed."""
+    return json.loads(json.dumps(DEEDS[deed]).replace("{report_request_id}", ids["report_request_id"]))
 
 
 class MatchTests(ApiTestCase):
@@ -15,42 +79,54 @@ class MatchTests(ApiTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.office.registered("ven-1")
-        self.good("POST", "/groups", {"group_id": "g", "name": "G"}, 201)
-        self.event(event_id="e")
-        self.wish = self.good("POST", "/wishes", {"report_name": "TELEMETRY_USAGE", "r_id": "x"}, 201)["wish_id"]
+        self.ids = fill(self)
 
     def tag(self, path: str) -> str:
         tag = self.ask("GET", path).header("ETag")
-        assert tag
+        assert tag, path
         return tag
 
     def test_whatever_changes_something_is_refused_where_its_etag_is_stale(self) -> None:
-        changes: list[tuple[str, str, str, Any]] = [
-            ("PATCH", "/vens/ven-1", "", {"name": "x"}),
-            ("PATCH", "/vens/ven-1", "/traits", {"party_ids": ["p"]}),
-            ("POST", "/vens/ven-1", "/request-reregistration", {}),
-            ("POST", "/vens/ven-1", "/cancel-registration", {}),
-            ("PATCH", "/groups/g", "", {"name": "H"}),
-            ("POST", "/groups/g", "/members", {"add": ["ven-1"]}),
-            ("PATCH", "/events/e", "", {"priority": 1}),
-            ("POST", "/events/e", "/cancel", {}),
-            ("DELETE", "/events/e", "", None),
-            ("DELETE", "/groups/g", "", None),
-            ("DELETE", "/vens/ven-1", "", None),
-        ]
-        for method, path, more, body in changes:
-            before = self.good("GET", path)
+        """Every write of the API, but for those that make something new."""
+        deeds = {deed: body for deed, body in DEEDS.items() if deed not in MAKING}
+        for deed in sorted(deeds, key=lambda deed: deed.startswith("DELETE")):
+            method, path = self.named(deed)
+            there = self.named(TAGGED[deed])[1]
+            before = self.good("GET", there)
+            body = self.body(deed)
             stale = {"If-Match": '"0123", W/"4567"'}
-            self.assertIn("ETag", self.refused(412, method, path + more, body, headers=stale)["detail"])
-            self.refused(400, method, path + more, body, headers={"If-Match": "0123"})
-            self.assertEqual(before, self.good("GET", path))
-            fresh = self.ask(method, path + more, body, headers={"If-Match": f'"0123", {self.tag(path)}'})
+            self.assertIn("ETag", self.refused(412, method, path, body, headers=stale)["detail"], deed)
+            self.refused(400, method, path, body, headers={"If-Match": "0123"})
+            self.assertEqual(before, self.good("GET", there), deed)
+            fresh = self.ask(method, path, body, headers={"If-Match": f'"0123", {self.tag(there)}'})
             self.assertLess(fresh.status, 300, fresh.body)
+            location = fresh.header("Location")
             if fresh.status != 204:
-                self.assertEqual(self.tag(path), fresh.header("ETag"))
-        self.refused(412, "DELETE", f"/wishes/{self.wish}", headers={"If-Match": '"x"'})
-        self.good("DELETE", f"/wishes/{self.wish}", status=204, headers={"If-Match": f'"{self.wish}"'})
+                now = self.tag(location.removeprefix("/api/v1") if location else there)
+                self.assertEqual(now, fresh.header("ETag"), deed)
+
+    def test_what_is_made_has_the_etag_that_it_is_shown_with(self) -> None:
+        for deed in sorted(MAKING - {"POST /vens/import"}):
+            method, path = self.named(deed)
+            answer = self.ask(method, path, self.body(deed))
+            self.assertEqual(201, answer.status, answer.body)
+            location = answer.header("Location")
+            assert location
+            self.assertEqual(self.tag(location.removeprefix("/api/v1")), answer.header("ETag"), deed)
+
+    def test_the_table_of_these_tests_has_every_write(self) -> None:
+        writes = {f"{route.method} {route.path}" for route in ROUTES if route.method != "GET"}
+        self.assertEqual(writes, DEEDS.keys())
+        self.assertEqual(writes - MAKING, TAGGED.keys())
+        for route in ROUTES:
+            if route.method != "GET":
+                self.assertTrue(issubclass(route.query, Rehearsal), route.path)
+
+    def named(self, deed: str) -> tuple[str, str]:
+        return named(deed, self.ids)
+
+    def body(self, deed: str) -> Any:
+        return body(deed, self.ids)
 
     def test_an_etag_changes_with_what_operators_say_and_not_with_what_vens_do(self) -> None:
         tag = self.tag("/vens/ven-1")
@@ -95,6 +171,20 @@ class IdempotencyTests(ApiTestCase):
         for name in ("Location", "ETag", "Content-Type"):
             self.assertEqual(first.header(name), again.header(name))
         self.assertEqual(1, self.good("GET", "/status")["events"])
+
+    def test_every_post_is_done_once_under_one_key(self) -> None:
+        ids = fill(self)
+        for deed in DEEDS:
+            method, path = named(deed, ids)
+            if method == "POST":
+                first, again = (
+                    self.ask(method, path, body(deed, ids), headers={"Idempotency-Key": f"k-{deed.replace(' ', '')}"})
+                    for _ in range(2)
+                )
+                self.assertLess(first.status, 300, (deed, first.body))
+                self.assertEqual((first.status, first.body), (again.status, again.body), deed)
+                for name in ("Location", "ETag"):
+                    self.assertEqual(first.header(name), again.header(name), deed)
 
     def test_a_key_is_for_one_request(self) -> None:
         self.post()

@@ -17,6 +17,8 @@ class WishTests(ApiTestCase):
         self.assertEqual(201, answer.status, answer.body)
         self.assertEqual(f"{V1}/wishes/{answer.json['wish_id']}", answer.header("Location"))
         first, second = self.good("GET", "/wishes")["wishes"]
+        self.assertEqual(second, self.good("GET", f"/wishes/{second['wish_id']}"))
+        self.refused(404, "GET", "/wishes/wish-0")
         self.assertEqual(("config", "TELEMETRY_STATUS"), (first["source"], first["report_name"]))
         self.assertEqual(answer.json, second)
         self.assertEqual((120.0, "power"), (second["granularity"], second["r_id"]))

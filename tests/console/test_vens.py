@@ -273,10 +273,8 @@ class ConfiguredVenTests(ApiTestCase):
 class CandidateTests(ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
-        full = certificate("new")
-        self.fingerprint = colons(full[-10:])
-        remember = self.office.vtn.write("remember", registration.remember, self.config, full, "CN=new", None, "Shop")
-        self.successResultOf(remember)
+        self.fingerprint = colons(certificate("new")[-10:])
+        self.office.waits("new")
 
     def test_who_waits_is_listed(self) -> None:
         (candidate,) = self.good("GET", "/candidates")["candidates"]
@@ -284,6 +282,8 @@ class CandidateTests(ApiTestCase):
             (self.fingerprint, "CN=new", "Shop"), tuple(candidate[k] for k in ("fingerprint", "subject", "ven_name"))
         )
         self.assertEqual(1, self.good("GET", "/status")["vens_waiting"])
+        self.assertEqual(candidate, self.good("GET", f"/candidates/{self.fingerprint}"))
+        self.refused(404, "GET", "/candidates/" + "00" * 10)
 
     def test_many_are_listed_page_by_page_and_found_by_text(self) -> None:
         for number in range(4):
