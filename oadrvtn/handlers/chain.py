@@ -10,9 +10,10 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -46,11 +47,15 @@ from ..security.signature import SignatureRefused, Signed, Signer
 from ..storage import vens
 from ..vtn import replay
 from ..vtn.registration import PROFILES, remember
+from ..vtn.roster import Idle
 from ..vtn.vtn import Vtn
 from ..wire import Undecodable, bends, encode
 from ..wire.envelope import claimed, decode_message, unseal, unseal_object
 from ..wire.parser import parse
 from .exchange import Exchange, TooLate
+
+if TYPE_CHECKING:
+    from .resource import ServiceResource
 
 log = Logger()
 
@@ -58,6 +63,8 @@ _FREE = (OadrQueryRegistration, OadrCreatePartyRegistration, OadrCanceledPartyRe
 """What may come from a VEN that is not registered, as far as the rules allow; what an oadrPoll gets is a setting."""
 _NOT_FOR_REPORTS = ("EiEvent", "EiOpt")
 """The services that a VEN has given up that registered for reports only."""
+
+_IDLE = OadrPoll.name(), "200"
 
 _LARGE = 64 * 1024
 """The signature of a body of more bytes is computed on a thread."""
@@ -118,11 +125,28 @@ class Chain:
 
     def run(self, exchange: Exchange) -> Deferred[Exchange]:
         """Take an exchange from its bytes to its answer; always succeeds."""
+        if known := self.again(exchange.resource, exchange.certificate, exchange.body):
+            exchange.answer, exchange.reply = known.answer, known.reply
+            return succeed(exchange)
         done: Deferred[Any] = self.receive(exchange)
         done.addErrback(self._refused, exchange)
         done.addCallback(self._answer, exchange)
         done.addErrback(self._lost, exchange)
         return done
+
+    def again(self, resource: ServiceResource, certificate: bytes, body: bytes) -> Idle | None:
+        """What is known of a poll that is byte for byte the VEN's last one, and finds nothing like that one.
+
+        It is never one that was signed, and it counts as any other.
+        """
+        entry = self.vtn.roster.find(certificate)
+        known = entry.idles(body, self.vtn.config) if entry else None
+        if known is None or not resource.constant:
+            return None
+        assert entry
+        self.vtn.seen(entry)
+        self.answers[_IDLE] += 1
+        return known
 
     def receive(self, exchange: Exchange) -> Deferred[Message]:
         """The first half: the reply to what came, or a failure for ``_refused``."""
@@ -286,6 +310,7 @@ class Chain:
         A method that never answers does not hold its VEN: that gets 500 in time, what the method does goes on.
         """
         answer: Deferred[Message] = Deferred()
+        late: IDelayedCall | None = None
         limit = self.vtn.config.limits.request_timeout
         name = exchange.message.name()
 
@@ -294,8 +319,9 @@ class Chain:
             answer.errback(TimeoutError(f"the handler has not answered within {limit:g} s"))
 
         def answered(result: Message | Failure) -> None:
-            if late.active():
-                late.cancel()
+            if not exchange.late:
+                if late:
+                    late.cancel()
                 answer.callback(result)
             elif isinstance(result, Failure) and not result.check(TooLate):
                 log.failure("{who}: a handler failed after its time was over", failure=result, who=exchange.who)
@@ -303,8 +329,9 @@ class Chain:
                 said = "{who}: {handler} has answered {name} after its time was over, which is dropped"
                 log.warn(said, who=exchange.who, handler=self._handler(exchange), name=name)
 
-        late = self.vtn.clock.callLater(limit, give_up)
         exchange.resource.dispatch(exchange).addBoth(answered)
+        if not answer.called:
+            late = self.vtn.clock.callLater(limit, give_up)
         return answer
 
     # --- the failures ---------------------------------------------------------------------------------
@@ -398,8 +425,9 @@ class Chain:
         code = response.response_code if response else "200"
         name = exchange.message.name() if exchange.message else "undecodable"
         self.answers[name, code] += 1
-        idle = isinstance(exchange.message, OadrPoll) and isinstance(reply, OadrResponse) and code == "200"
-        if not idle:
+        if (name, code) == _IDLE and isinstance(reply, OadrResponse):
+            self._remember(reply, exchange)
+        else:
             log.info(
                 "{who}: {name} -> {reply} {code}{reason}",
                 who=exchange.who,
@@ -408,6 +436,13 @@ class Chain:
                 code=code,
                 reason="" if code == "200" or not response else f" {response.response_description!r}",
             )
+
+    def _remember(self, reply: Message, exchange: Exchange) -> None:
+        """Know an idle poll when it comes again; not one that was signed or bent, or whose answer was signed."""
+        entry = exchange.entry
+        seals = self.signers and self._wants_signature(exchange)
+        if entry and entry.due == () and exchange.resource.constant and not (exchange.signs or exchange.bends or seals):
+            entry.idle = Idle(exchange.body, exchange.answer, reply, entry.revision, self.vtn.config)
 
     def _lost(self, failure: Failure, exchange: Exchange) -> Exchange:
         """Not even an answer could be encoded."""

@@ -25,6 +25,11 @@ class OadrPoll(ServiceResource):
         OadrResponse: "on_response",
     }
 
+    @property
+    def constant(self) -> bool:
+        """Not where a subclass or a user's function has a say."""
+        return type(self) is OadrPoll and "on_poll" not in self.vtn.hooks and _REPORT not in self.vtn.hooks
+
     def on_poll(self, payload: OadrPollMessage, exchange: Exchange) -> Any:
         """The next message that waits for the VEN, else an oadrResponse."""
         assert exchange.entry

@@ -94,6 +94,11 @@ class ServiceResource(Nowhere):
         request.write(exchange.answer)
         request.finish()
 
+    def again(self, certificate: bytes, body: bytes) -> bytes | None:
+        """The answer to a message that needs no reading, because it came before; None where it does."""
+        known = self.chain.again(self, certificate, body)
+        return known.answer if known else None
+
     # --- the chain ------------------------------------------------------------------------------------
 
     def handle(self, exchange: Exchange) -> Deferred[Exchange]:
@@ -111,6 +116,11 @@ class ServiceResource(Nowhere):
     def _tell(self, answer: Message, name: str, payload: Message) -> Message:
         self.vtn.hooks.tell(name, payload)
         return answer
+
+    @property
+    def constant(self) -> bool:
+        """Whether the VTN alone says what is answered, so that two polls that find nothing get the same."""
+        return False
 
     def ask(self, name: str, exchange: Exchange, *arguments: Any) -> Deferred[Any]:
         """What a function of ``add_handler`` says.  Fails with TooLate where nobody waits for that any more."""

@@ -10,6 +10,7 @@ Some methods whose names begin with an underscore replace Twisted's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
@@ -42,11 +44,28 @@ Known = Callable[[bytes], Deferred[Any]]
 """Tells by the SHA-256 of a certificate whether it is a VEN's (something true) or not."""
 
 
+@attrs.frozen
+class _Head:
+    """The head of a connection's last request, which came in one piece, and what was read from it.
+
+    A VEN sends the same one with each of its polls: then it need not be read again.
+    """
+
+    data: bytes
+    length: int
+    path: bytes
+    headers: Headers
+    service: Any
+
+
 class VenRequest(server.Request):
     """A request whose body is counted against its limit while it comes."""
 
     channel: VenChannel  # None once the connection is lost
     content: Any
+    site: VenSite
+    service: Any = None  # the resource, once it is found
+    known = False  # it was found before, by a request with the same head
     _limit = 0
     _received = 0
     _identified: Deferred[Any]
@@ -97,6 +116,33 @@ class VenRequest(server.Request):
         """All of it is here."""
         self.when_wanted(super().requestReceived, command, path, version)
 
+    def process(self) -> None:
+        """Have the service answer."""
+        if self.service is None:
+            super().process()
+        else:
+            self.site = self.channel.site
+            self.known = True
+            self.render(self.service)
+
+    def render(self, resource: Resource) -> None:
+        """The service is found: its connection may ask for it again."""
+        if self.service is None:
+            self.service = resource
+            self.channel.remember(self)
+        super().render(resource)
+
+    def write(self, data: bytes) -> None:
+        """The answer to a request whose head is known goes out in one piece."""
+        fields = self.responseHeaders
+        if self.known and not self.startedWriting and not self._disconnected and fields.hasHeader(b"content-length"):
+            self.startedWriting = 1
+            lines = [b"%b: %b\r\n" % (name, value) for name, values in fields.getAllRawHeaders() for value in values]
+            data = self.site.head(self.code, b"".join(lines)) + data
+            self.channel.write(data)
+        else:
+            super().write(data)
+
 
 @implementer(IHandshakeListener)
 class VenChannel(http.HTTPChannel):
@@ -112,6 +158,10 @@ class VenChannel(http.HTTPChannel):
     closing = False
     _der = b""
     _deadline: IDelayedCall | None = None
+    _head: _Head | None = None
+    _between = True  # nothing has come since the last request
+    _piece = b""  # all that has come of this request, if that is one piece
+    _lost = False
 
     def connectionMade(self) -> None:
         """TCP is there; the handshake has its own time."""
@@ -129,11 +179,54 @@ class VenChannel(http.HTTPChannel):
         """A request has a deadline from its first byte to its last."""
         if self.closing:
             return
-        if self._deadline is None and not self._handlingRequest:
-            self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
+        self._piece = data if self._between and not self._busyReceiving else b""
+        if self._piece and self._head and self._known(self._head, data):
+            return
+        self._between = False
         super().dataReceived(data)
-        if not self.requests and not self._buffer:
-            self._in_time()  # it was only the empty line that some clients send after a request
+        # It may be only the empty line that some clients send after a request.
+        coming = bool(self.requests or self._buffer) and not self._handlingRequest and not self.closing
+        if coming and self._deadline is None:
+            self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
+
+    def _known(self, head: _Head, data: bytes) -> bool:
+        """Serve a request whose head is known and whose body came along; whether it was one."""
+        if len(data) != len(head.data) + head.length or not data.startswith(head.data) or self._waitingForTransport:
+            return False
+        self.resetTimeout()
+        body = data[len(head.data) :]
+        answer = head.service.again(self.certificate, body)
+        if answer is not None:
+            fields = b"Content-Type: application/xml\r\nContent-Length: %d\r\n" % len(answer)
+            self.write(self.site.head(200, fields) + answer)
+            return True
+        self._between = False
+        request = self.requestFactory(self, False)
+        request.requestHeaders, request.service = head.headers, head.service
+        self.requests.append(request)
+        self._command, self._path, self._version = b"POST", head.path, b"HTTP/1.1"
+        request.gotLength(head.length)
+        request.handleContentChunk(body)
+        if not self.closing:
+            self.allContentReceived()
+        return True
+
+    def remember(self, request: VenRequest) -> None:
+        """Know the head of a request when it comes again, if it is a plain one."""
+        body, piece, headers = request.content.getvalue(), self._piece, request.requestHeaders
+        end = len(piece) - len(body)
+        plain = self.persistent and request.method == b"POST" and not headers.hasHeader(b"expect")
+        if hasattr(request.service, "again") and plain and body and piece.find(b"\r\n\r\n") + 4 == end:
+            self._head = _Head(piece[:end], len(body), request.uri, headers, request.service)
+
+    def requestDone(self, request: VenRequest) -> None:
+        """It is answered; what has come behind it is read now."""
+        self._between = True
+        super().requestDone(request)
+
+    def setTimeout(self, period: float | None) -> Any:
+        """The time of an idle connection runs on while a message is in work, and its end means nothing then."""
+        return super().setTimeout(period) if self._lost or period is not None else self.timeOut
 
     def headerReceived(self, line: bytes) -> bool:
         """A header; one that Python would refuse to take for a number is no length either."""
@@ -181,7 +274,10 @@ class VenChannel(http.HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for too long."""
-        self.loseConnection()
+        if self._handlingRequest:
+            self.setTimeout(self.timeOut)
+        else:
+            self.loseConnection()
 
     def retire(self) -> None:
         """Close as soon as no message is in work."""
@@ -199,6 +295,7 @@ class VenChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone."""
         self._in_time()
+        self._lost = True
         self.site.connections.discard(self)
         super().connectionLost(reason)
 
@@ -220,7 +317,7 @@ class VenChannel(http.HTTPChannel):
         """The path of the request that comes in."""
         return getattr(self, "_path", b"").partition(b"?")[0]
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Where the peer is, for the log."""
         peer = self.transport.getPeer()
@@ -246,6 +343,14 @@ class VenSite(server.Site):
         self.known = known
         self._body_limits = attrs.asdict(limits.body)
         self.connections: set[VenChannel] = set()
+        self._dated: tuple[int, bytes] = (-1, b"")
+
+    def head(self, status: int, fields: bytes) -> bytes:
+        """The head of an answer, as Twisted would write it; the date once in a second."""
+        second = int(self.reactor.seconds())
+        if second != self._dated[0]:
+            self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString(second))
+        return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, http.RESPONSES[status], self._dated[1], fields)
 
     def body_limit(self, path: bytes) -> int:
         """How many bytes a VEN may send to this path."""

@@ -11,6 +11,8 @@ from weakref import WeakSet
 
 import attrs
 
+from ..model.config import Config
+from ..model.schema import Message
 from ..security import fingerprint
 from ..storage.events import DELIVERIES, Telling
 from ..storage.vens import Ven
@@ -38,6 +40,20 @@ class Lease:
     covers: frozenset[Telling] = frozenset()
 
 
+@attrs.frozen
+class Idle:
+    """A poll that found nothing, and its answer: so a VEN's next one is, unless something has changed.
+
+    It holds for this revision of the entry, and as long as the configuration is the same.
+    """
+
+    body: bytes
+    answer: bytes
+    reply: Message
+    revision: int
+    config: Config
+
+
 @attrs.define(eq=False)
 class Entry:
     """One VEN, in one epoch of its registration.
@@ -45,7 +61,8 @@ class Entry:
     ``due`` is what waits for it, None where that must be looked up.  ``leases`` are by the key of a Due.
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
-    user's handler is asked for a report.  ``enveloped``: in this form it signed last.
+    user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``idle`` is its last poll that
+    found nothing.
     """
 
     ven: Ven
@@ -55,6 +72,7 @@ class Entry:
     coming_online: bool = False
     asked_until: float = 0.0
     enveloped: bool = False
+    idle: Idle | None = None
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
     sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
@@ -77,6 +95,13 @@ class Entry:
             and line.deliveries + (self.sent[line.telling].clean if line.telling in self.sent else 0) >= DELIVERIES
             for line in item.lines
         )
+
+    def idles(self, body: bytes, config: Config) -> Idle | None:
+        """What is known of this poll; None where something may wait for the VEN, or it is another one."""
+        idle = self.idle
+        if idle is None or self.due != () or idle.revision != self.revision or idle.config is not config:
+            return None
+        return idle if idle.body == body else None
 
     def forget_due(self) -> None:
         """What waits for the VEN must be looked up again, also by who is doing so right now."""

@@ -1,18 +1,28 @@
-"""on_request_report: what a user's OadrPoll has to report to a VEN whose poll finds nothing else."""
+"""Polls that come again byte for byte, and what a user's OadrPoll has to report where a poll finds nothing else."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import attrs
 import sqlalchemy.event
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
-from oadrvtn.model.event import Interval, OadrReportPayload, PayloadFloat
+from oadrvtn.model.config import Security
+from oadrvtn.model.event import EiTarget, Interval, OadrReportPayload, PayloadFloat
 from oadrvtn.model.report import OadrRegisteredReport, OadrReport, OadrUpdatedReport, OadrUpdateReport
+from oadrvtn.security.signature import Signer
+from oadrvtn.vtn import duties, events, registration
+from oadrvtn.wire import encode
+from oadrvtn.wire.codec import to_xml
+from oadrvtn.wire.parser import parse
 from tests.handlers.house import START, House, code, poll
-from tests.vtn.house import response
+from tests.security.link import server_ec
+from tests.vtn.house import response, spec
 
 
 def report(value: float) -> OadrReport:
@@ -140,3 +150,137 @@ class RequestReportTests(SynchronousTestCase):
         sqlalchemy.event.listen(house.database._engine, "before_cursor_execute", lambda *call: statements.append(call))
         self.assertEqual("oadrResponse", house.answer("OadrPoll", poll()).name())
         self.assertEqual([], statements)
+
+
+class AgainTests(SynchronousTestCase):
+    """A VEN's unsigned poll is the same bytes each time, and so is the answer while nothing waits for it."""
+
+    def house(self, *resources: Any, **more: Any) -> House:
+        """A VTN with a registered VEN that has nothing to learn and has polled once."""
+        self.parsed: list[bytes] = []
+
+        def noted(body: bytes) -> Any:
+            self.parsed.append(body)
+            return parse(body)
+
+        self.patch(chain, "parse", noted)
+        house = House(self, *resources, **more)
+        house.register()
+        offered = house.answer("OadrPoll", poll())
+        house.answer("EiReport", OadrRegisteredReport(response=response(request_id=offered.request_id)))
+        self.assertEqual("oadrResponse", house.answer("OadrPoll", poll()).name())
+        self.parsed.clear()
+        return house
+
+    def event(self, house: House, **more: Any) -> None:
+        house.write(events.create, spec(dtstart=START + timedelta(hours=1), **more), "operator")
+
+    def polled(self, house: House, ven: str = "ven-1", body: Any = None) -> tuple[str, bool]:
+        """What a poll gets, and whether it was read."""
+        before = len(self.parsed)
+        name = house.answer("OadrPoll", body or poll(), ven).name()
+        return name, len(self.parsed) > before
+
+    def test_it_is_answered_as_before_and_not_read(self) -> None:
+        house = self.house()
+        first = house.exchange("OadrPoll", poll())
+        statements: list[Any] = []
+        sqlalchemy.event.listen(house.database._engine, "before_cursor_execute", lambda *call: statements.append(call))
+        again = house.exchange("OadrPoll", poll())
+        self.assertEqual((200, b"application/xml", first.answer), (again.status, again.content_type, again.answer))
+        self.assertEqual(encode(again.reply), again.answer)  # type: ignore[arg-type]
+        self.assertEqual(([], []), (self.parsed, statements))
+
+    def test_it_counts_as_any_other(self) -> None:
+        house = self.house()
+        entry = house.vtn.roster.get("ven-1")
+        assert entry
+        counted = house.chain.answers["oadrPoll", "200"]
+        house.vtn.roster.dirty.clear()
+        house.clock.advance(7)
+        self.assertEqual(("oadrResponse", False), self.polled(house))
+        self.assertEqual((house.vtn.now(), {entry}), (entry.last_seen, house.vtn.roster.dirty))
+        self.assertEqual(counted + 1, house.chain.answers["oadrPoll", "200"])
+
+    def test_one_that_says_it_otherwise_is_read(self) -> None:
+        house = self.house()
+        self.assertEqual(("oadrResponse", True), self.polled(house, body=encode(poll()) + b"\n"))
+        self.assertEqual(("oadrResponse", True), self.polled(house, body=poll("ven-1")))
+        self.assertEqual(("oadrResponse", False), self.polled(house, body=poll("ven-1")))
+
+    def test_the_bytes_of_one_ven_say_nothing_of_another(self) -> None:
+        house = self.house()
+        self.assertEqual(("oadrResponse", True), self.polled(house, body=poll("ven-1")))
+        for stranger in ("ven-2", "nobody"):
+            self.assertEqual("463", code(house.answer("OadrPoll", poll("ven-1"), stranger)))
+
+    def test_whatever_changes_for_the_ven_is_looked_at(self) -> None:
+        changes: dict[str, Any] = {
+            "an event": self.event,
+            "an event for it": lambda house: self.event(house, target=EiTarget(ven_ids=("ven-1",))),
+            "its registration": lambda house: house.register(),
+            "its leniency": lambda house: house.write(registration.set_leniency, "ven-1", "standard"),
+            "its signatures": lambda house: house.write(registration.set_signatures, "ven-1", "require"),
+            "the configuration": lambda house: self.successResultOf(house.vtn.reconfigure(attrs.evolve(house.config))),
+            "silence": lambda house: house.clock.advance(3600) or house.write(duties.silence, house.config),
+        }
+        for what, change in changes.items():
+            house = self.house()
+            self.assertEqual(("oadrResponse", False), self.polled(house))
+            change(house)
+            name, read = self.polled(house)
+            self.assertTrue(read, what)
+            waits = what in ("an event", "an event for it", "its registration")
+            self.assertEqual(waits, name != "oadrResponse", what)
+
+    def test_an_event_that_was_sent_is_no_reason_to_say_nothing_from_then_on(self) -> None:
+        house = self.house()
+        self.event(house)
+        house.answer("OadrPoll", poll())
+        self.assertEqual([("oadrResponse", True)] * 2, [self.polled(house) for _ in range(2)])
+        house.clock.advance(10)
+        self.assertEqual(("oadrDistributeEvent", True), self.polled(house))
+
+    def test_what_is_signed_is_never_taken_from_before(self) -> None:
+        house = self.house()
+        house.vtn.config = attrs.evolve(house.config, security=Security(sign="always"))
+        house.chain.signers[None] = Signer(server_ec())
+        for _ in range(2):
+            answer = house.exchange("OadrPoll", poll()).answer
+            self.assertIn(b"SignatureValue", answer)
+        self.assertEqual(2, len(self.parsed))
+
+    def test_a_bent_one_is_bent_each_time(self) -> None:
+        house = self.house()
+        bare = to_xml(poll())
+        for _ in range(2):
+            house.exchange("OadrPoll", bare)
+        self.assertEqual(2, len(self.parsed))
+
+    def test_a_users_functions_are_asked_each_time(self) -> None:
+        for name in ("on_poll", "on_request_report"):
+            house = self.house()
+            self.assertEqual(("oadrResponse", False), self.polled(house))
+            asked: list[str] = []
+            house.vtn.hooks.add(name, asked.append)
+            for turn in range(1, 3):
+                self.assertEqual(("oadrResponse", True), self.polled(house))
+                self.assertEqual(["ven-1"] * turn, asked)
+                house.clock.advance(10)
+
+    def test_so_is_a_subclass(self) -> None:
+        asked: list[str] = []
+
+        class Polls(OadrPoll):
+            def on_poll(self, payload: Any, exchange: Any) -> Any:
+                asked.append(exchange.ven_id)
+                return super().on_poll(payload, exchange)
+
+        house = self.house(Polls)
+        asked.clear()
+        self.assertEqual([("oadrResponse", True)] * 2, [self.polled(house) for _ in range(2)])
+        self.assertEqual(["ven-1"] * 2, asked)
+
+    def test_on_another_service_it_is_still_at_the_wrong_place(self) -> None:
+        house = self.house()
+        self.assertEqual("459", code(house.answer("EiEvent", poll())))

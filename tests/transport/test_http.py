@@ -129,6 +129,142 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual([body for _, _, body in connection.answers], [b"1", b"2", b"3"])
 
 
+class AgainTests(SynchronousTestCase):
+    """A request with the head of the one before it is served as that was."""
+
+    def setUp(self) -> None:
+        self.server = Server(body=BodyLimits(EiEvent=100, unknown=10), idle_timeout=120)
+        self.service = self.server.service
+        self.connection = self.server.connect()
+        self.lines: list[bytes] = []  # that were read
+        read = self.server.channel.lineReceived
+
+        def noted(line: bytes) -> Any:
+            self.lines.append(line)
+            return read(line)
+
+        self.patch(self.server.channel, "lineReceived", noted)
+
+    def posts(self, *bodies: bytes, **options: Any) -> list[int]:
+        """How many lines are read of each of these requests."""
+        counts = []
+        for body in bodies:
+            self.lines.clear()
+            self.connection.post(body, **options)
+            counts.append(len(self.lines))
+        return counts
+
+    def test_its_head_is_not_read_once_more(self) -> None:
+        self.assertEqual([4, 0, 0], self.posts(b"one", b"two", b"one"))
+        self.assertEqual([b"one", b"two", b"one"], self.service.bodies)
+        first, *others = self.connection.answers
+        date = first[1].pop("date")
+        for _, headers, _ in others:
+            self.assertEqual(len(date), len(headers.pop("date")))
+        self.assertEqual([(200, first[1], body) for body in self.service.bodies], [first, *others])
+
+    def test_what_the_service_knows_is_answered_at_once_and_just_so(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"one", b"two", b"six")
+        self.assertEqual([b"one", b"six"], self.service.bodies)
+        self.assertEqual([self.server.channel.certificate], self.service.constants)
+        _, known, served = self.connection.peer.received.split(b"HTTP/1.1 ")[1:]
+        self.assertEqual(served.replace(b"six", b"two"), known)
+
+    def test_a_body_that_is_not_as_long_as_the_head_says_is_never_taken_for_one(self) -> None:
+        """What is behind it is another request, whatever the service knows."""
+        for constant in (b"longer than it says", b"sh"):
+            self.service.constant = constant
+            self.posts(b"one")
+            self.connection.send(head(b"Content-Length: 3") + constant)
+            self.connection = self.server.connect()
+        self.assertEqual([], self.service.constants)
+        self.assertEqual([b"one", b"lon", b"one"], self.service.bodies)
+
+    def test_one_that_comes_in_pieces_is_put_together(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"one")
+        data = head(b"Content-Length: 3") + b"two"
+        for cut in range(1, len(data)):
+            self.connection.send(data[:cut], data[cut:])
+        self.assertEqual([b"two"] * (len(data) - 1), self.service.bodies[1:])
+
+    def test_two_at_once_are_two(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"one")
+        data = head(b"Content-Length: 3") + b"two"
+        self.connection.send(data + data, data + data[:5], data[5:], data)
+        self.assertEqual([b"one", *[b"two"] * 5], [body for _, _, body in self.connection.answers])
+        self.assertEqual(([b"two"] * 4, 1), (self.service.bodies[1:], len(self.service.constants)))
+
+    def test_one_behind_an_unanswered_one_waits(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"one")
+        self.service.gate = Deferred()
+        self.posts(b"new", b"two")
+        self.assertEqual([b"one"], [body for _, _, body in self.connection.answers])
+        self.service.gate.callback(None)
+        self.connection.flush()
+        self.assertEqual([b"one", b"new", b"two"], [body for _, _, body in self.connection.answers])
+
+    def test_who_is_no_longer_known_has_the_small_limit(self) -> None:
+        self.posts(b"x" * 11)
+        self.server.known = None
+        self.posts(b"x" * 11)
+        self.assertEqual([200, 413], self.connection.statuses)
+
+    def test_nor_is_it_served_before_it_is_known_who_it_is(self) -> None:
+        self.posts(b"one")
+        self.server.known = Deferred()
+        self.posts(b"two")
+        self.assertEqual([b"one"], self.service.bodies)
+        self.server.known.callback("a VEN")
+        self.connection.flush()
+        self.assertEqual([200, 200], self.connection.statuses)
+
+    def test_empty_lines_between_requests_go_on_being_nothing(self) -> None:
+        self.service.constant = b"two"
+        for number in range(1, 6):
+            self.connection.post(b"two").send(b"\r\n")
+            self.assertEqual([200] * number, self.connection.statuses)
+
+    def test_a_head_that_asks_for_more_than_an_answer_is_read_each_time(self) -> None:
+        self.service.constant = b"two"
+        for fields in ([b"Expect: 100-continue"], [b"X-More: 1", b"Expect: 100-continue"]):
+            for _ in range(2):
+                self.lines.clear()
+                self.connection.post(b"two", *fields)
+                self.assertEqual(4 + len(fields), len(self.lines))
+        self.assertEqual([], self.service.constants)
+
+    def test_one_that_closes_the_connection_closes_it(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"two")
+        self.connection.post(b"two", b"Connection: close")
+        self.assertEqual(([200, 200], True), (self.connection.statuses, self.connection.closed))
+
+    def test_it_counts_as_a_sign_of_life(self) -> None:
+        self.service.constant = b"two"
+        for _ in range(5):
+            self.connection.post(b"two").wait(119)
+            self.assertFalse(self.connection.closed)
+        self.assertEqual(4, len(self.service.constants))
+        self.assertTrue(self.connection.wait(1).closed)
+        self.assertEqual([], self.server.clock.getDelayedCalls())
+
+    def test_a_peer_that_does_not_read_its_answers_is_not_served_on_and_on(self) -> None:
+        self.service.constant = b"two"
+        self.posts(b"one")
+        self.server.channel.pauseProducing()
+        self.posts(b"two")
+        self.assertEqual([], self.service.constants)
+
+    def test_an_idle_connection_has_one_timer_whatever_it_has_been_asked(self) -> None:
+        for body in (b"one", b"two", b"six", b"seven"):
+            self.posts(body)
+            self.assertEqual(1, len(self.server.clock.getDelayedCalls()))
+
+
 class IdentityTests(SynchronousTestCase):
     def test_the_channel_knows_the_certificate_and_keeps_knowing_it_when_the_peer_is_gone(self) -> None:
         server = Server()

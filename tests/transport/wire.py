@@ -28,10 +28,19 @@ class Service(Nowhere):
         super().__init__()
         self.bodies: list[bytes] = []
         self.gate: Deferred[Any] | None = None
+        self.constant: bytes | None = None  # the body that is answered without a look
+        self.constants: list[bytes] = []
+
+    def again(self, certificate: bytes, body: bytes) -> bytes | None:
+        if body != self.constant:
+            return None
+        self.constants.append(certificate)
+        return body
 
     def render(self, request: Any) -> int:
         body = request.content.read()
         self.bodies.append(body)
+        request.setHeader(b"content-type", b"application/xml")
         request.setHeader(b"content-length", b"%d" % len(body))
 
         def answer(result: Any) -> Any:
