@@ -5,8 +5,11 @@ oadrSignedObject, one to an element of its own that holds ReplayProtect (a times
 
 ``verify`` trusts nothing that stands in the message.  The key is that of a certificate whose SHA-256 the
 caller knows; the shape of the ds:Signature is held against a table before anybody computes with it; and
-what it returns was read back from the bytes that were signed, so whatever else stands in the document
-does not exist for the steps after it.
+what it returns is what was signed alone, so whatever else stands in the document does not exist for the
+steps after it.
+
+Nearly every VEN signs in one and the same form.  That is verified here, with lxml and cryptography; for whatever
+deviates from it, and for what is not good, signxml has the word.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
@@ -295,7 +300,9 @@ class _Verifier(XMLVerifier):
 
 @attrs.frozen
 class Signed:
-    """What a peer has signed: its oadrSignedObject, in a tree of its own, and the ReplayProtect with it.
+    """What a peer has signed: its oadrSignedObject, and the ReplayProtect with it.
+
+    What is around the oadrSignedObject, if anything is, was not signed.
 
     ``enveloped``: by a reference to the whole document; a peer that signs so may not be able to verify the other
     form.  ``late``: with the ds:Signature behind it.
@@ -331,6 +338,13 @@ def verify(
 
     Raises SignatureRefused.  Time and nonce are still to be judged: see ``replay``.
     """
+    return _one_form(root, trusted, now) or _any_form(root, trusted, certificate, now, enveloped)
+
+
+def _any_form(
+    root: etree._Element, trusted: Collection[bytes], certificate: bytes | None, now: datetime, enveloped: bool
+) -> Signed:
+    """What signxml finds, of a signature whose shape is looked at before."""
     signature, signed_object = _parts(root, enveloped)
     _examine(signature)
     _bound(root)
@@ -407,13 +421,50 @@ def _pinned(
         names = ", ".join(map(fingerprint.show, candidates))
         raise SignatureRefused(f"of the certificates ({names}) {len(known)} may sign for this VEN")
     try:
-        pinned = x509.load_der_x509_certificate(known[0])
-        valid = pinned.not_valid_before_utc <= now <= pinned.not_valid_after_utc
+        pinned = _read_certificate(known[0])
     except ValueError as error:
         raise SignatureRefused(f"unreadable certificate: {shown(error)}") from None
-    if not valid:
+    if not pinned.since <= now <= pinned.until:
         raise SignatureRefused(f"the certificate is not valid at {now}")
-    return pinned
+    return pinned.certificate
+
+
+_MOST_PINNED = 4096
+"""So many certificates of VENs that sign are kept as they were read; each takes about 4 kB."""
+
+
+@attrs.frozen(slots=False)
+class _Pinned:
+    """A trusted certificate, as it was read."""
+
+    certificate: x509.Certificate
+    since: datetime
+    until: datetime
+
+    @classmethod
+    def of(cls, der: bytes) -> _Pinned:
+        """That of this DER; raises ValueError."""
+        found = x509.load_der_x509_certificate(der)
+        return cls(found, found.not_valid_before_utc, found.not_valid_after_utc)
+
+    @cached_property
+    def checks(self) -> tuple[str, Callable[[bytes, bytes], object]]:
+        """What a signature by its key is called, and what raises InvalidSignature for a bad one of some data."""
+        key: Any = self.certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            return RSA_SHA256, lambda value, data: key.verify(value, data, padding.PKCS1v15(), SHA256())
+        size = (key.key_size + 7) // 8 if isinstance(key, ec.EllipticCurvePublicKey) else 0
+
+        def check(value: bytes, data: bytes) -> None:
+            if not size or len(value) != 2 * size:
+                raise InvalidSignature
+            numbers = (int.from_bytes(half, "big") for half in (value[:size], value[size:]))
+            key.verify(encode_dss_signature(*numbers), data, ec.ECDSA(SHA256()))
+
+        return ECDSA_SHA256, check
+
+
+_read_certificate = lru_cache(_MOST_PINNED)(_Pinned.of)
 
 
 # xs:dateTime, which unlike OpenADR's own times may have an offset.
@@ -441,3 +492,116 @@ def _read(message: Any, properties: Any) -> Signed:
         return Signed(objects[0], _instant(timestamp), nonce, enveloped)
     except (ValueError, OverflowError) as error:
         raise SignatureRefused(f"timestamp: {error}") from None
+
+
+# --- the one form -------------------------------------------------------------------------------------
+
+# A ds:Signature in canonical form as nearly all VENs make it; Ids, white space and what is in scope are their own.
+_NAME = r"[A-Za-z_][\w.-]*"
+_DSP = f' xmlns:dsp="{_NAMESPACES["dsp"]}"'.encode()
+_TEXT = (
+    b"<ds:Signature@scope@@id@><ds:SignedInfo@info@>"
+    + _signed_info("@method@", ("#@message@", (INCLUSIVE,)), ("#@prop@", (INCLUSIVE,))) % (b"@digest@", b"@digest2@")
+    + b"@end@<ds:SignatureValue>@value@</ds:SignatureValue><ds:KeyInfo><ds:X509Data>"
+    b"<ds:X509Certificate>@certificate@</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+    b"<ds:Object@object@><ds:SignatureProperties><ds:SignatureProperty@property@><dsp:ReplayProtect@dsp@>"
+    b"<dsp:timestamp>@timestamp@</dsp:timestamp><dsp:nonce>@nonce@</dsp:nonce>"
+    b"</dsp:ReplayProtect></ds:SignatureProperty></ds:SignatureProperties></ds:Object>@end@</ds:Signature>"
+).decode()
+_HOLES = {
+    "><": r">[ \t\n]*<",
+    "@scope@": rf'(?P<scope>(?: xmlns:{_NAME}="[^"<&]*")+)',
+    "@id@": rf'(?: Id="(?P<id>{_NAME})")?',
+    "@info@": "(?P<info>",
+    "@method@": f"(?P<method>{re.escape(RSA_SHA256)}|{re.escape(ECDSA_SHA256)})",
+    "@message@": f"(?P<message>{_NAME})",
+    "@prop@": f"(?P<prop>{_NAME})",
+    "@digest@": "(?P<digest>[A-Za-z0-9+/=]{44})",
+    "@digest2@": "(?P<digest2>[A-Za-z0-9+/=]{44})",
+    "@value@": r"(?P<value>[A-Za-z0-9+/= \n]{1,4000})",
+    "@certificate@": r"(?P<certificate>[A-Za-z0-9+/= \n]{1,20000})",
+    "@object@": '(?P<object> Id="(?P=prop)"',
+    "@property@": rf'(?: Id="(?P<property>{_NAME})")? Target="[\w.#-]*"',
+    "@dsp@": f"(?P<dsp>{re.escape(_DSP.decode())})?",
+    "@timestamp@": "(?P<timestamp>[0-9T:.Z+-]{1,60})",
+    "@nonce@": r"(?P<nonce>[\w.+/=-]{1,200})",
+    "@end@": r")[ \t\n]*",
+}
+
+
+def _pattern() -> re.Pattern[bytes]:
+    pattern = re.escape(_TEXT)
+    for mark, hole in _HOLES.items():
+        pattern = pattern.replace(mark, hole)
+    return re.compile(pattern.encode())
+
+
+_ONE_FORM = _pattern()
+
+
+def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime) -> Signed | None:
+    """What was signed, where the signature is good and of the one form; None for anything else.
+
+    Of the ds:Signature nothing is left open: all of it matches one pattern.  signxml would accept it as well.  What
+    is returned is the element of the document itself, for its canonical form has the digest.
+    """
+    try:
+        signature, signed_object = _parts(root, False)
+        # An xml:lang of the root would count as that of its children.
+        if root.keys() or signed_object.keys() != [_OBJECT_ID] or (signed_object.tail or "").strip(WHITE):
+            return None
+        found = _ONE_FORM.fullmatch(_canonical(signature))
+        if not found or signed_object.get(_OBJECT_ID, "").encode() != found["message"]:
+            return None
+        message = _canonical(signed_object)
+        if not _is_clear(found, message):
+            return None
+        der, value, digest, digest2 = map(_decoded, found.group("certificate", "value", "digest", "digest2"))
+        if fingerprint.sha256(der) not in trusted:
+            return None
+        pinned = _read_certificate(der)
+        method, check = pinned.checks
+        if method.encode() != found["method"] or not pinned.since <= now <= pinned.until:
+            return None
+        properties = b"<ds:Object" + found["scope"] + found["object"]
+        if (hashlib.sha256(message).digest(), hashlib.sha256(properties).digest()) != (digest, digest2):
+            return None
+        check(value, b"<ds:SignedInfo" + found["scope"] + found["info"])
+        return Signed(signed_object, _instant(found["timestamp"].decode()), found["nonce"].decode(), False)
+    except (SignatureRefused, ValueError, OverflowError, UnsupportedAlgorithm, InvalidSignature, etree.C14NError):
+        return None
+
+
+def _canonical(node: etree._Element) -> bytes:
+    """An element in canonical form; raises ValueError where that may take the square of its size."""
+    plain = etree.tostring(node, encoding="utf-8", with_tail=False)
+    if plain.count(b"xmlns") > _MOST_DECLARED or plain.count(b'="') > _MOST_DECLARED:
+        raise ValueError("many declarations or attributes")
+    return etree.tostring(node, method="c14n", with_tail=False)
+
+
+def _is_clear(found: re.Match[bytes], message: bytes) -> bool:
+    """Whether each Id is that of one element, and each prefix stands for what it should.
+
+    An element of no prefix is in no namespace: where a default one comes from above, the canonical form is wrong, see
+    ``_Verifier``.
+    """
+    ids = [one for one in found.group("id", "message", "prop", "property") if one is not None]
+    scope = found["scope"]
+    return (
+        len(ids) == len(set(ids))
+        and message.count(b'="%b"' % found["message"]) == 1
+        and b'="%b"' % found["prop"] not in message
+        and b' xmlns="' not in message
+        and _DS in scope
+        and (found["dsp"] is not None or _DSP in scope)
+    )
+
+
+def _decoded(text: bytes) -> bytes:
+    """Base64 in lines; raises ValueError for what nobody would have encoded so."""
+    joined = b"".join(text.split())
+    data = base64.b64decode(joined)
+    if base64.b64encode(data) != joined:
+        raise ValueError("no base64")
+    return data

@@ -16,17 +16,20 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
+from lxml import etree
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.party import OadrPoll
+from oadrvtn.security import signature as module
 from oadrvtn.security.certificates import Credential
-from oadrvtn.security.signature import SignatureRefused, Signed, verify
+from oadrvtn.security.signature import SignatureRefused, Signed
 from oadrvtn.wire import encode
 from oadrvtn.wire.parser import parse
 from tests.security.link import authority
@@ -201,6 +204,36 @@ def xmlsec1_verifies(document: bytes) -> bool:
 
 
 # --- our own verdict ----------------------------------------------------------------------------------
+
+
+def told(outcome: Signed | SignatureRefused) -> tuple[object, ...]:
+    """What a document has said, or why it was refused."""
+    if isinstance(outcome, SignatureRefused):
+        return (outcome.reason,)
+    message = etree.tostring(outcome.signed_object, method="c14n", with_tail=False)
+    return message, outcome.timestamp, outcome.nonce, outcome.enveloped, outcome.late
+
+
+def verify(*arguments: Any, enveloped: bool = False) -> Signed:
+    """``signature.verify``, as it is and by signxml alone: both come to the same."""
+    outcomes: list[Signed | SignatureRefused] = []
+    for one_form in (module._one_form, lambda *_: None):
+        with mock.patch.object(module, "_one_form", one_form):
+            try:
+                outcomes.append(module.verify(*arguments, enveloped=enveloped))
+            except SignatureRefused as error:
+                outcomes.append(error)
+    assert told(outcomes[0]) == told(outcomes[1]), outcomes
+    if isinstance(outcomes[0], SignatureRefused):
+        raise outcomes[0]
+    return outcomes[0]
+
+
+def without_signxml(*arguments: Any, enveloped: bool = False) -> Signed | None:
+    """What is verified of the one form; None where signxml would be asked."""
+    with mock.patch.object(module, "_any_form", lambda *_: None):
+        found: Signed | None = module.verify(*arguments, enveloped=enveloped)
+    return found
 
 
 class Verdicts(SynchronousTestCase):

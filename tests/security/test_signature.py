@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.security import fingerprint
 from oadrvtn.security.certificates import Authority
-from oadrvtn.security.signature import SignatureRefused, Signer, is_signed, verify
+from oadrvtn.security.signature import SignatureRefused, Signer, is_signed
 from oadrvtn.wire import encode
 from oadrvtn.wire.parser import parse
 from tests.peers import openleadr
@@ -47,7 +47,9 @@ from tests.security.signing import (
     self_signed,
     signature,
     ven,
+    verify,
     with_key_info,
+    without_signxml,
     xmlsec1_signs,
     xmlsec1_verifies,
 )
@@ -230,6 +232,7 @@ class Openleadr(Verdicts):
         )
         for self.ven, document in zip(vens, found["signed"], strict=True):
             signed = self.accepted(document.encode())
+            self.assertIsNotNone(without_signxml(parse(document.encode()), {self.ven.fingerprint}, None, NOW))
             self.assertLess(abs(datetime.now(UTC) - signed.timestamp), timedelta(minutes=1))
 
 

@@ -17,7 +17,7 @@ from signxml import VerifyResult
 
 from oadrvtn.model.errors import Unreadable
 from oadrvtn.security import signature as module
-from oadrvtn.security.signature import SignatureRefused, Signed, Signer, verify
+from oadrvtn.security.signature import SignatureRefused, Signed, Signer
 from oadrvtn.wire.parser import parse
 from tests.security.signing import (
     DS,
@@ -44,7 +44,9 @@ from tests.security.signing import (
     replay_protect,
     self_signed,
     signature,
+    told,
     ven,
+    verify,
     with_key_info,
     xmlsec1_signs,
     xmlsec1_verifies,
@@ -653,7 +655,7 @@ class Anything(Verdicts):
         except (Unreadable, SignatureRefused):
             return False
         honest = verify(parse(ORIGINALS[enveloped]), {ven().fingerprint}, der(ven()), NOW, enveloped=True)
-        self.assertEqual(_told(honest), _told(found))
+        self.assertEqual(told(honest), told(found))
         return True
 
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -701,7 +703,3 @@ class Anything(Verdicts):
         for enveloped, document in ORIGINALS.items():
             self.assertTrue(self.judge(document, enveloped))
             self.assertFalse(self.judge(document.replace(b"ven1", b"evil"), enveloped))
-
-
-def _told(signed: Signed) -> tuple[bytes, object, object]:
-    return etree.tostring(signed.signed_object, method="c14n"), signed.timestamp, signed.nonce

@@ -1,0 +1,226 @@
+"""The one form of signatures that is verified without signxml: it is taken for what signxml takes it for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from oadrvtn.model.errors import Unreadable
+from oadrvtn.security import signature as module
+from oadrvtn.security.signature import SignatureRefused, Signer
+from oadrvtn.wire.parser import parse
+from tests.security.signing import (
+    DS,
+    DSP,
+    EI,
+    EXCLUSIVE,
+    INCLUSIVE,
+    MESSAGE,
+    NOW,
+    POLL,
+    RSA,
+    TO_MESSAGE,
+    TO_PROPERTIES,
+    Verdicts,
+    certificates,
+    der,
+    key_value,
+    payload,
+    reference,
+    self_signed,
+    signature,
+    ven,
+    verify,
+    with_key_info,
+    without_signxml,
+    xmlsec1_signs,
+)
+
+
+def seal(template: str) -> bytes:
+    """A template, filled in by the VEN's own key, whatever is in it; what cannot be is left as it is."""
+    root: Any = parse(template.encode())
+    method = {EXCLUSIVE: True}
+    for one in root.iter(f"{{{DS}}}Reference"):
+        nodes = root.xpath("//*[@*[local-name() = 'Id'] = $name]", name=one.get("URI", "")[1:])
+        transform = one.find(f".//{{{DS}}}Transform")
+        exclusive = transform is not None and method.get(transform.get("Algorithm"), False)
+        digest = hashlib.sha256(_canonical(nodes[0], exclusive) if nodes else b"").digest()
+        one.find(f"{{{DS}}}DigestValue").text = base64.b64encode(digest).decode()
+    info = root.find(f".//{{{DS}}}SignedInfo")
+    how = info.find(f"{{{DS}}}CanonicalizationMethod").get("Algorithm")
+    key: Any = ven().key
+    value = key.sign(_canonical(info, method.get(how, False)), ec.ECDSA(hashes.SHA256()))
+    numbers = b"".join(number.to_bytes(32, "big") for number in utils.decode_dss_signature(value))
+    root.find(f".//{{{DS}}}SignatureValue").text = base64.b64encode(numbers).decode()
+    return etree.tostring(root)
+
+
+def _canonical(node: Any, exclusive: bool) -> bytes:
+    """By way of a document of its own, as signxml has it."""
+    return etree.tostring(etree.fromstring(etree.tostring(node, with_tail=False)), method="c14n", exclusive=exclusive)
+
+
+HONEST = payload(signature(), MESSAGE).replace("<ds:X509Data/>", certificates(ven()))
+EDITS = (
+    # what it may vary
+    ("><", "> \n\t<"),
+    (' Id="signature"', ""),
+    ('"oadrSignedObject">', '"another.One-1">'),
+    ('"#oadrSignedObject"', '"#another.One-1"'),
+    ('"prop"', '"other"'),
+    ('"#prop"', '"#other"'),
+    ("<ds:SignatureProperty ", '<ds:SignatureProperty Id="property" '),
+    ('Target="#signature"', 'Target="#mytarget"'),
+    ("ven1", "ven1 &gt; &#xe9; &amp; &quot;"),
+    ("unheard", "bm9uY2U="),
+    ("<oadr:oadrPayload ", f'<oadr:oadrPayload xmlns:dsp="{DSP}" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns:more="urn:more" '),
+    ("<ds:SignatureValue", "<!-- said --><ds:SignatureValue"),
+    # what it may not, or what only looks like it
+    ('Id="signature"', 'Id="prop"'),
+    ('Id="signature"', 'Id="oadrSignedObject"'),
+    ("<ds:SignatureProperty ", '<ds:SignatureProperty Id="prop" '),
+    ("<ds:SignatureProperty ", '<ds:SignatureProperty Id="signature" '),
+    ("<ds:SignatureProperties>", '<ds:SignatureProperties Id="prop">'),
+    ("<ei:venID>", '<ei:venID Id="prop">'),
+    ("<ei:venID>", '<ei:venID x:Id="oadrSignedObject" xmlns:x="urn:x">'),
+    ("<ei:venID>", '<ei:venID Name="prop" Title="oadrSignedObject">'),
+    ("ven1", '="prop"'),
+    ("ven1", "ven1&#13;"),
+    ("<ei:venID>ven1</ei:venID>", f'<venID xmlns="{EI}">ven1</venID>'),
+    ("<ei:venID>", '<ei:venID xml:lang="en">'),
+    ("<ei:venID>", '<ei:venID xmlns:ei="urn:other">'),
+    ("<ei:venID>", f'<ei:venID xmlns:ei="{EI}">'),
+    ("<ei:venID>", '<ei:venID xmlns="urn:default"><deep xmlns=""/>'),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xml:lang="en" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload Id="prop" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns="urn:default" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns:x="relative" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns:dsp="urn:other" '),
+    ("<ds:Signature ", '<ds:Signature xmlns:oadr="urn:other" '),
+    ("<ds:KeyInfo>", '<ds:KeyInfo Id="prop">'),
+    ("<ds:SignedInfo>", '<ds:SignedInfo Id="info">'),
+    ("<ds:SignedInfo>", "<ds:SignedInfo>text"),
+    ("<ds:SignatureValue/>", '<ds:SignatureValue Id="value"/>'),
+    ("</ds:X509Certificate>", "&#13;\n</ds:X509Certificate>"),
+    ("</ds:X509Certificate>", "=</ds:X509Certificate>"),
+    ("</ds:X509Data>", "<ds:X509SubjectName>CN=ven1</ds:X509SubjectName></ds:X509Data>"),
+    ("</ds:X509Data>", "</ds:X509Data>" + key_value(ven())),
+    (certificates(ven()), key_value(ven())),
+    (certificates(ven()), certificates(ven("other"))),
+    (certificates(ven()), certificates(ven(), ven("other"))),
+    (TO_MESSAGE + TO_PROPERTIES, TO_PROPERTIES + TO_MESSAGE),
+    (TO_MESSAGE, reference("#oadrSignedObject", EXCLUSIVE)),
+    (TO_MESSAGE, reference("#oadrSignedObject")),
+    (TO_PROPERTIES, ""),
+    (f'Method Algorithm="{INCLUSIVE}"', f'Method Algorithm="{EXCLUSIVE}"'),
+    ("ecdsa-sha256", "rsa-sha256"),
+    ("ecdsa-sha256", "ecdsa-sha384"),
+    ("<dsp:nonce>", '<dsp:nonce EncodingType="x">'),
+    ("unheard", "un heard"),
+    ("unheard", ""),
+    ("unheard", "\xe9"),
+    ("Z</dsp:timestamp>", "+25:00</dsp:timestamp>"),
+    ("Z</dsp:timestamp>", "</dsp:timestamp>"),
+    ("Z</dsp:timestamp>", ".5-01:30</dsp:timestamp>"),
+    ("</ds:Object>", "<x/></ds:Object>"),
+    ("</ds:Object>", "</ds:Object><ds:Object/>"),
+    ("</oadr:oadrPayload>", f"{MESSAGE}</oadr:oadrPayload>"),
+    ("</oadr:oadrPayload>", "text</oadr:oadrPayload>"),
+    ("<oadr:oadrSignedObject ", '<oadr:oadrSignedObject extra="" '),
+)  # fmt: skip
+
+
+class TheOneForm(Verdicts):
+    """What is verified without signxml, and what is not."""
+
+    def alone(self, document: bytes) -> bool:
+        """Whether it is of the one form, and good."""
+        arguments = parse(document), {self.ven.fingerprint}, der(self.ven), NOW
+        return without_signxml(*arguments) is not None
+
+    def test_it_is_what_we_sign_ourselves(self) -> None:
+        for self.ven in (ven(), ven(rsa=True), self_signed(ec.generate_private_key(ec.SECP384R1()))):
+            document = Signer(self.ven).sign(POLL, NOW)
+            self.accepted(document)
+            self.assertTrue(self.alone(document))
+
+    def test_it_is_what_xmlsec1_signs(self) -> None:
+        self.assertTrue(self.alone(xmlsec1_signs(payload(), self.ven)))
+        self.ven = ven(rsa=True)
+        self.assertTrue(self.alone(xmlsec1_signs(payload(signature(method=RSA), MESSAGE), self.ven)))
+
+    def test_its_ids_and_its_layout_are_the_signers(self) -> None:
+        template = HONEST
+        for before, after in EDITS[:13]:
+            self.assertIn(before, template)
+            template = template.replace(before, after)
+        document = seal(template)
+        self.accepted(document, 'ven1 > \xe9 & "')
+        self.assertTrue(self.alone(document))
+
+    def test_every_other_good_form_is_signxmls(self) -> None:
+        for before, after in (
+            (TO_MESSAGE + TO_PROPERTIES, TO_PROPERTIES + TO_MESSAGE),
+            (TO_MESSAGE, reference("#oadrSignedObject", EXCLUSIVE)),
+            (certificates(ven()), key_value(ven())),
+            ("<ei:venID>", '<ei:venID xmlns="urn:default">'),
+            ("<oadr:oadrPayload ", '<oadr:oadrPayload xml:lang="en" '),
+            ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns="urn:default" '),
+            ("<ei:venID>", "<ei:venID " + " ".join(f'a{number}=""' for number in range(51)) + ">"),
+            ("<ei:venID>", "".join(f'<a:b xmlns:a="urn:{number}"/>' for number in range(51)) + "<ei:venID>"),
+        ):
+            document = seal(HONEST.replace(before, after))
+            self.accepted(document)
+            self.assertFalse(self.alone(document), after)
+        self.assertTrue(self.alone(seal(HONEST)))
+
+    def test_a_bad_one_is_signxmls_to_refuse(self) -> None:
+        honest = seal(HONEST)
+        for changed in (honest.replace(b"ven1", b"evil"), honest.replace(b"unheard", b"unhears")):
+            self.assertFalse(self.alone(changed))
+            self.refused(changed, "Digest mismatch")
+        stranger = with_key_info(honest, certificates(ven("other")))
+        self.assertFalse(self.alone(stranger))
+        self.refused(stranger, "0 may sign for this VEN")
+
+    def test_a_certificate_is_read_once_and_its_time_looked_at_each_time(self) -> None:
+        document = parse(seal(HONEST))
+        verify(document, {self.ven.fingerprint}, None, NOW)
+        misses = module._read_certificate.cache_info().misses
+        for _ in range(5):
+            verify(document, {self.ven.fingerprint}, None, NOW)
+        self.assertEqual(misses, module._read_certificate.cache_info().misses)
+        late = self.ven.certificate.not_valid_after_utc.replace(year=NOW.year + 50)
+        self.assertRaises(SignatureRefused, verify, document, {self.ven.fingerprint}, None, late)
+        self.assertRaises(SignatureRefused, verify, document, set(), None, NOW)
+
+    def test_a_canonical_form_is_not_begun_where_it_may_take_the_square_of_its_size(self) -> None:
+        for names in (
+            " ".join(f'xmlns:a{number}="urn:{number}"' for number in range(51)),
+            " ".join(f'a{number}=""' for number in range(51)),
+        ):
+            self.assertRaises(ValueError, module._canonical, etree.fromstring(f"<x {names}/>"))
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(st.sampled_from(EDITS), max_size=4))
+    def test_whatever_a_ven_may_sign_it_says_what_signxml_reads(self, edits: list[tuple[str, str]]) -> None:
+        template = HONEST
+        for before, after in edits:
+            template = template.replace(before, after)
+        try:
+            document = parse(seal(template))
+        except (Unreadable, etree.C14NError, ValueError):
+            return
+        try:
+            verify(document, {ven().fingerprint}, der(ven()), NOW)  # which fails where the two differ
+        except SignatureRefused:
+            self.assertIsNone(without_signxml(document, {ven().fingerprint}, der(ven()), NOW))
