@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from .console.api import Api
+from .console.audit import Clerk
 from .console.token import load_token
 from .handlers.chain import Chain
 from .handlers.event import EiEvent
@@ -145,6 +146,8 @@ class VtnService(MultiService):
         self._take_policy()
         self.site = VenSite(tree(config.listen.path_prefix, self._resources), config.limits, self.vtn.identify, reactor)
         self.site.noisy = False
+        self._clerk = Clerk(self.vtn)
+        self._clerk.setServiceParent(self)
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
         self._reporter = Reporter(self.vtn, cast(IReactorTime, reactor), sources)
         self._reporter.setServiceParent(self)
@@ -185,7 +188,7 @@ class VtnService(MultiService):
         ]
         if config.api.enabled:
             token = load_token(config.token_path)
-            api = Api(self.vtn, token, answers=self.chain.answers, refused=self.tls.refused).site()
+            api = Api(self.vtn, token, self._clerk, answers=self.chain.answers, refused=self.tls.refused).site()
             api.noisy = False
             listeners.append(("api", config.api, api))
         for name, place, factory in listeners:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -14,9 +13,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
-from werkzeug.exceptions import HTTPException
 
-from ..model.values import shown
 from ..storage import events as stored_events
 from ..storage import outbox as stored_outbox
 from ..storage import provided as stored_provided
@@ -26,45 +23,41 @@ from ..storage import vens as stored_vens
 from ..storage.database import Txn
 from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
-from . import contexts, events, groups, openapi, opts, readings, reports, vens
-from .desk import Desk, answer, app, path_of, problem, route
+from . import audit, contexts, events, groups, openapi, opts, readings, reports, tokens, vens
+from .audit import Clerk
+from .desk import Desk, answer, app, problem, route
+from .door import MOST_FILE, Door
 from .metrics import Metrics
 from .shapes import show
 
 log = Logger()
 
-MOST_BODY = 1024 * 1024
-"""Bytes that a request's body may have."""
-MOST_FILE = 8 * MOST_BODY
-"""Bytes that a file may have which is imported."""
-_FILES = (b"api/v1/vens/import",)
-
 HEALTH_TIMEOUT = 5.0
 """Seconds in which a healthy database answers."""
 
-SUBJECTS = (vens, groups, contexts, events, opts, reports, readings)
+SUBJECTS = (vens, groups, contexts, events, opts, reports, readings, tokens, audit)
 """The modules that serve the API, beside this one."""
-
-_PUBLIC = (b"health", b"health/live", b"health/ready", b"metrics")
 
 
 class Api(Desk):
     """The operator's API of one VTN.
 
-    ``answers`` counts what VENs were answered, by message and response code, ``refused`` the TLS handshakes
-    that were refused, by reason; both are only looked at.
+    ``token`` is the one in the file; ``clerk`` keeps the audit log.  ``answers`` counts what VENs were answered, by
+    message and response code, ``refused`` the TLS handshakes that were refused, by reason; both are only looked at.
     """
 
     def __init__(
         self,
         vtn: Vtn,
         token: str,
+        clerk: Clerk,
         *,
         answers: Mapping[tuple[str, str], int] | None = None,
         refused: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(vtn)
-        self._token = token.encode()
+        self._token = token
+        self._clerk = clerk
         self.answers = {} if answers is None else answers
         self.refused = {} if refused is None else refused
         self.started_at = vtn.now()
@@ -73,7 +66,7 @@ class Api(Desk):
 
     def resource(self) -> Resource:
         """The API as a resource, to be the root of a site."""
-        return _Door(self.app.resource(), self._token)
+        return Door(self.app.resource(), self.vtn, self._token, self._clerk)
 
     def site(self) -> Site:
         """The API as a factory of connections, which keeps no more of a body than it may have."""
@@ -161,49 +154,6 @@ async def _openapi(api: Api, request: IRequest) -> bytes:
 
 
 # --- in front of it -----------------------------------------------------------------------------------
-
-
-class _Door(Resource):
-    """What every request has to pass: a path that can be read, a body that is not too large, the token."""
-
-    isLeaf = True
-
-    def __init__(self, inside: Resource, token: bytes) -> None:
-        super().__init__()
-        self._inside = inside
-        self._token = token
-
-    def render(self, request: Request) -> int | bytes:
-        """Let it in, or say why not."""
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.setHeader(b"X-Content-Type-Options", b"nosniff")
-        path = path_of(request)
-        if path not in _PUBLIC and not self._authorised(request):
-            request.setHeader(b"WWW-Authenticate", b'Bearer realm="oadrvtn"')
-            return problem(request, 401, "this needs the header Authorization: Bearer, with the API's token")
-        assert request.content is not None
-        most = MOST_FILE if path in _FILES else MOST_BODY
-        if request.content.seek(0, 2) > most:
-            return problem(request, 413, f"the body is larger than {most} bytes")
-        request.content.seek(0)
-        if request.method not in (b"GET", b"HEAD"):
-            request.notifyFinish().addBoth(lambda _: self._tell(request, path))
-        try:
-            path.decode()
-            return self._inside.render(request)
-        except (UnicodeDecodeError, HTTPException):  # the latter for a Host that cannot be
-            return problem(request, 400, "path or host cannot be read")
-
-    def _authorised(self, request: Request) -> bool:
-        scheme, _, token = (request.getHeader(b"Authorization") or b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
-
-    def _tell(self, request: Request, path: bytes) -> None:
-        log.info(
-            "operator: {method} {path}: {status}",
-            method=request.method.decode("latin-1"), path=shown(path.decode("utf-8", "replace"), 200),
-            status=request.code,
-        )  # fmt: skip
 
 
 class _Request(Request):

@@ -14,8 +14,8 @@ import secrets
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import attrs
 from klein import Klein
@@ -28,8 +28,10 @@ from werkzeug.routing import BaseConverter
 
 from ..model.errors import InvalidData, InvalidID, Mistake, NotAllowed, NotRegistered, OutOfSequence, VtnError
 from ..model.values import shown
-from ..storage import answers
+from ..storage import answers, audit
+from ..storage.audit import Action
 from ..storage.database import Txn
+from ..storage.tokens import SCOPES, Scope
 from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
 from . import files
@@ -49,6 +51,37 @@ _STATUS: dict[type[VtnError], int] = {
     InvalidData: 422,
 }
 """HTTP's word for what a rule refuses; 422 for all others."""
+
+
+@attrs.define
+class Call:
+    """A request on its way: from where, what it asks and its SHA-256; then whose it is, and what it is about.
+
+    ``written``: the audit log is told of it together with its effect, or it has none.  ``over``: it was answered, or
+    nobody waits for an answer any more.
+    """
+
+    address: str
+    action: str
+    asked: bytes
+    who: str = ""
+    scope: Scope = "read"
+    object: str = ""
+    written: bool = False
+    over: bool = False
+
+    @classmethod
+    def of(cls, request: IRequest) -> Call:
+        """That of a request which came through the door."""
+        call: Call = request.getComponent(cls)  # type: ignore[attr-defined]
+        return call
+
+    def done(self, status: int, made: str = "") -> Action:
+        """What the audit log is told of it: how it ended, and what it has made."""
+        return Action(
+            who=self.who, address=self.address, action=self.action, object=self.object or made, asked=self.asked,
+            status=status,
+        )  # fmt: skip
 
 
 class Problem(Exception):
@@ -74,8 +107,6 @@ app.url_map.merge_slashes = False
 
 
 Served = Callable[..., Coroutine[Any, Any, bytes]]
-Scope = Literal["read", "dispatch", "admin"]
-"""What a token is good for: to look; also to tell VENs what to do; also to decide who may come in."""
 
 
 class Given(dict[str, Any], Generic[T]):
@@ -125,9 +156,15 @@ def route(method: str, path: str, scope: Scope) -> Callable[[Served], Served]:
         form = get_origin(body)
         told = Route(method, path, scope, serve, hints.get("query", Nothing), get_args(body)[0] if form else body, form)
         ROUTES.append(told)
+        shape = re.sub("<id:(.+?)>", r"{\1}", path)
 
         @app.route(V1 + path, methods=[method], endpoint=f"{method} {path}")
         async def served(desk: Desk, request: IRequest, **ids: str) -> bytes:
+            call = Call.of(request)
+            if SCOPES.index(call.scope) < SCOPES.index(scope):
+                request.setHeader(b"WWW-Authenticate", f'Bearer error="insufficient_scope", scope="{scope}"'.encode())
+                raise Problem(403, f"this wants a token of the scope {scope}, not {call.scope}", scope=scope)
+            call.action, call.object = f"{method} {shape}", "/".join(ids.values())
             asked: dict[str, Any] = {"query": desk.query(request, told.query)}
             lines: list[int] = []
             raw = None
@@ -204,15 +241,20 @@ class Desk:
 
         Of what is made, ``tag`` tells the ETag and ``where`` where below /api/v1 it is; the status is 201 then.  Of
         what is changed, ``present`` tells the ETag, which If-Match has to name.  Where the request has an
-        Idempotency-Key the answer is kept in the same transaction, and given again to who asks again.
+        Idempotency-Key the answer is kept in the same transaction, and given again to who asks again.  What is done is
+        written to the audit log in the same transaction.
         """
         match = _if_match(request)
         key = None if wish.dry_run else _idempotency_key(request)
+        call = Call.of(request)
+        call.written = True
 
         def whole(txn: Txn, *arguments: Any) -> tuple[Said, Changes]:
             now = arguments[-1]
             if key and (kept := answers.find(txn, key.text, now)):
-                return key.again(*kept), NOTHING
+                said = key.again(*kept)
+                audit.append(txn, call.done(said.status, said.made), now)
+                return said, NOTHING
             if present and match is not None and (tag_now := present(txn)) not in match:
                 raise Problem(412, f"it was changed since: its ETag is {tag_now} now")
             reply, changes = rule(txn, *arguments)
@@ -224,6 +266,8 @@ class Desk:
                 said = attrs.evolve(said, location=_location(where(data)))
             if key:
                 answers.keep(txn, key.text, key.asked, json.dumps(attrs.asdict(said)), now)
+            if not wish.dry_run:
+                audit.append(txn, call.done(said.status, said.made), now)
             return said, changes
 
         name = rule.__name__.strip("_").replace("_", " ")
@@ -248,13 +292,8 @@ class Desk:
 
     @app.handle_errors(Exception)
     def _failed(self, request: IRequest, failure: Failure) -> bytes:
-        """A fault of ours: its traceback is in the log, under the incident that the answer names."""
-        incident = secrets.token_hex(4)
-        log.failure(
-            "incident {incident}: {method} {path} could not be served", failure,
-            incident=incident, method=request.method.decode("latin-1"), path=shown(request.path.decode("latin-1"), 200),
-        )  # fmt: skip
-        return problem(request, 500, f"internal error, incident {incident}", incident=incident)
+        """A fault of ours."""
+        return fault(request, failure)
 
 
 # --- what is asked ------------------------------------------------------------------------------------
@@ -362,6 +401,11 @@ class Said:
         """The answer that tells data."""
         return cls(status, "" if status == 204 else json.dumps(data, allow_nan=False))
 
+    @property
+    def made(self) -> str:
+        """The ID of what was made; empty where nothing was."""
+        return unquote((self.location or "").rpartition("/")[2])
+
     def to(self, request: IRequest) -> bytes:
         """Its bytes, and its head to the request."""
         if self.location:
@@ -422,6 +466,19 @@ def problem(request: IRequest, status: int, detail: str, **more: Any) -> bytes:
     content = answer(request, said, status)
     request.setHeader(b"Content-Type", b"application/problem+json")
     return content
+
+
+def fault(request: IRequest, failure: Failure | None = None) -> bytes:
+    """A fault of ours: its traceback is in the log, under the incident that the answer names.
+
+    It is the exception that is being handled, where there is no ``failure``.
+    """
+    incident = secrets.token_hex(4)
+    log.failure(
+        "incident {incident}: {method} {path} could not be served", failure,
+        incident=incident, method=request.method.decode("latin-1"), path=shown(request.path.decode("latin-1"), 200),
+    )  # fmt: skip
+    return problem(request, 500, f"internal error, incident {incident}", incident=incident)
 
 
 def _refused(request: IRequest, error: VtnError, ids: Collection[str], lines: Sequence[int] = ()) -> bytes:

@@ -55,7 +55,9 @@ Period = NewType("Period", int)
 PageSize = NewType("PageSize", int)
 """How many a page of a list has."""
 ByName = NewType("ByName", tuple[str])
-"""Behind which text a page begins; like the other two a cursor: what ``next`` said."""
+"""Behind which text a page begins; like the others a cursor: what ``next`` said."""
+ByNumber = NewType("ByNumber", tuple[int])
+"""Before which number."""
 ByTime = NewType("ByTime", tuple[int, str])
 """Before which moment, in microseconds, and which text of the same one."""
 ByPoint = NewType("ByPoint", tuple[int, str, str])
@@ -249,7 +251,7 @@ def _limit(most: int) -> Callable[[object, object], int]:
     return read
 
 
-KEYS: dict[Any, tuple[type, ...]] = {ByName: (str,), ByTime: (int, str), ByPoint: (int, str, str)}
+KEYS: dict[Any, tuple[type, ...]] = {ByName: (str,), ByNumber: (int,), ByTime: (int, str), ByPoint: (int, str, str)}
 """What a cursor of each kind holds."""
 
 

@@ -432,6 +432,39 @@ kept_answers = Table(
     Index(None, "kept_at"),
 )
 
+# The tokens of the API.  What one is, is not kept, only the SHA-256 of it; one that was revoked stays for its name,
+# which the audit log uses.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("scope", String, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+# What operators did, a row after the other: triggers refuse all else.  ``hash`` covers the row and the hash before it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("asked", LargeBinary(32), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Index(None, "who"),
+    Index(None, "object"),
+)
+
 # What is known of the whole: whether the last process left the database in order, which offers VENs were told of,
 # how far they are told of what has changed for all, since when nonces are known.
 house = Table("house", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))

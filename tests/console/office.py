@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.console.api import Api
+from oadrvtn.console.audit import Clerk
 from oadrvtn.console.client import Client, File
 from oadrvtn.model.config import Config
 from oadrvtn.model.event import (
@@ -93,8 +94,10 @@ class Office:
         self.vtn = Vtn(config or Config(), self.database, self.clock)
         self.answers: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
-        self.api = Api(self.vtn, TOKEN, answers=self.answers, refused=self.refused)
-        self.treq = cast(Any, StubTreq(self.api.resource()))
+        self.clerk = Clerk(self.vtn)
+        self.api = Api(self.vtn, TOKEN, self.clerk, answers=self.answers, refused=self.refused)
+        self.door = self.api.resource()
+        self.treq = cast(Any, StubTreq(self.door))
 
     # --- an operator
 
@@ -118,6 +121,12 @@ class Office:
         self.treq.flush()
         answer = case.successResultOf(response)
         return Answer(answer.code, answer.headers, case.successResultOf(answer.content()))
+
+    def token(self, scope: str, name: str | None = None, **more: Any) -> str:
+        """A token that was made for somebody, called like its scope if not otherwise."""
+        answer = self.ask("POST", "/api/v1/tokens", {"name": name or scope, "scope": scope, **more})
+        SynchronousTestCase().assertEqual(201, answer.status, answer.body)
+        return str(answer.json["token"])
 
     def client(self) -> Client:
         """What the command line would speak through."""

@@ -10,7 +10,8 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from oadrvtn.console.api import HEALTH_TIMEOUT, MOST_BODY, MOST_FILE
+from oadrvtn.console.api import HEALTH_TIMEOUT
+from oadrvtn.console.door import MOST_BODY, MOST_FILE, Lockout
 from oadrvtn.storage import vens
 
 from .case import V1, ApiTestCase
@@ -29,6 +30,7 @@ class TokenTests(ApiTestCase):
             {"headers": {"Authorization": TOKEN}},
         ]
         for more in wrong:
+            self.office.clock.advance(Lockout.LONGEST + 1)
             for method, path in (("GET", "/status"), ("POST", "/events"), ("GET", "/nowhere"), ("DELETE", "/vens/x")):
                 answer = self.ask(method, path, **more)
                 self.problem(401, answer)
