@@ -144,7 +144,8 @@ class VtnService(MultiService):
         self._sign()
         self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
         self._take_policy()
-        self.site = VenSite(tree(config.listen.path_prefix, self._resources), config.limits, self.vtn.identify, reactor)
+        root = tree(config.listen.path_prefix, self._resources)
+        self.site = VenSite(root, config.limits, self.vtn.identify, self.vtn.turned_away, reactor)
         self.site.noisy = False
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)

@@ -22,6 +22,7 @@ from .opts import availability, ven_opts
 from .readings import readings
 from .reports import report
 from .screen import ask, json_option, print_json, print_pairs, span
+from .trace import trace
 from .vens import ven
 from .watch import watch
 
@@ -112,6 +113,6 @@ for command in (
     ven, group, market_context, event, report, readings, availability, certs, check, backup, restore, completion,
 ):  # fmt: skip
     main.add_command(command)
-for command in (traits, ven_opts):
+for command in (traits, ven_opts, trace):
     ven.add_command(command)
 event.add_command(watch)

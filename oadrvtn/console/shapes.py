@@ -60,6 +60,8 @@ ByNumber = NewType("ByNumber", tuple[int])
 """Before which number."""
 ByTime = NewType("ByTime", tuple[int, str])
 """Before which moment, in microseconds, and which text of the same one."""
+ByNumber = NewType("ByNumber", tuple[int])
+"""Behind which number."""
 ByPoint = NewType("ByPoint", tuple[int, str, str])
 """Before which moment, which data point and which request (or unit) of the same one."""
 
@@ -67,6 +69,7 @@ NO = Flag(False)
 NO_TIME = Seconds(0)
 A_HUNDRED = PageSize(100)
 A_THOUSAND = Limit(1000)
+THE_FIRST = ByNumber((0,))
 TEN_THOUSAND = Limit(10_000)
 
 Value = tuple[Duration, float]

@@ -21,6 +21,7 @@ from ..storage.tables import microseconds
 from ..storage.vens import Candidate, Ven
 from ..vtn import imports, registration
 from ..vtn.changes import Changes
+from ..vtn.traces import Traced, Who, who
 from ..wire import bends
 from ..wire.codec import from_xml
 from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, etag, listed, route
@@ -28,7 +29,9 @@ from .groups import revision, traits
 from .reports import request_row
 from .shapes import (
     A_HUNDRED,
+    THE_FIRST,
     ByName,
+    ByNumber,
     ByTime,
     Fingerprint,
     Flag,
@@ -67,6 +70,13 @@ class CandidatesQuery:
     q: str | None = None
     limit: PageSize = A_HUNDRED
     cursor: ByTime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TraceQuery:
+    """The messages that are remembered: all, or those that came since, with the ``cursor`` of the last look."""
+
+    cursor: ByNumber = THE_FIRST
 
 
 @attrs.frozen(kw_only=True)
@@ -278,6 +288,32 @@ async def show_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """All about a VEN."""
     row, tag = await desk.fresh("show ven", lambda txn: (_whole(txn, ven_id), revision(txn, ven_id)))
     return answer(request, row, etag=tag)
+
+
+@route("GET", "/vens/<id:ven_id>/trace", "read")
+async def show_trace(desk: Desk, request: IRequest, query: TraceQuery, ven_id: str) -> bytes:
+    """The last messages of a VEN, both ways, and what was wrong with them."""
+    ven = await desk.read("trace", registration.current, ven_id)
+    entry = desk.vtn.roster.get(ven_id)
+    return _traced(desk, request, query, who(ven, b""), ven_id=ven_id, idle_polls=entry.idle_polls if entry else 0)
+
+
+@route("GET", "/candidates/<id:fingerprint>/trace", "read")
+async def show_trace_of_candidate(desk: Desk, request: IRequest, query: TraceQuery, fingerprint: str) -> bytes:
+    """The last messages of a certificate that no VEN has, whether it waits for approval or was refused."""
+    return _traced(desk, request, query, who(None, _parsed(fingerprint)))
+
+
+def _traced(desk: Desk, request: IRequest, query: TraceQuery, of: Who, **more: Any) -> bytes:
+    rows = [_message(each) for each in desk.vtn.traces.since(of, *query.cursor)]
+    last = (rows[-1]["number"],) if rows else query.cursor
+    return listed(request, "messages", (rows, last), **more)
+
+
+def _message(traced: Traced) -> dict[str, Any]:
+    row: dict[str, Any] = show(traced)
+    del row["head"]
+    return row | {"document": traced.document}
 
 
 @route("PATCH", "/vens/<id:ven_id>", "admin")

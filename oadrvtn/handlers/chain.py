@@ -48,6 +48,7 @@ from ..storage import vens
 from ..vtn import replay
 from ..vtn.registration import PROFILES, remember
 from ..vtn.roster import Idle
+from ..vtn.traces import who
 from ..vtn.vtn import Vtn
 from ..wire import Undecodable, bends, encode
 from ..wire.envelope import claimed, decode_message, unseal, unseal_object
@@ -146,6 +147,7 @@ class Chain:
         assert entry
         self.vtn.seen(entry)
         self.answers[_IDLE] += 1
+        entry.idle_polls += 1
         return known
 
     def receive(self, exchange: Exchange) -> Deferred[Message]:
@@ -338,7 +340,7 @@ class Chain:
 
     def _refused(self, failure: Failure, exchange: Exchange) -> Message | None:
         """The one table of what is answered when a step failed."""
-        error = failure.value
+        exchange.error = error = failure.value
         unreadable = isinstance(error, Unreadable)
         if unreadable and exchange.element is None and exchange.message is None:
             exchange.status, exchange.content_type = 400, b"text/plain; charset=utf-8"
@@ -354,13 +356,8 @@ class Chain:
     def _normal(self, error: VtnError, exchange: Exchange) -> Message:
         """What normally answers the message, with the error's code."""
         message = exchange.message
-        cls: type[Message] | None = type(message)
-        request_id = _request_id(message)
-        if message is None and isinstance(error, Undecodable):
-            cls, request_id = error.cls, error.request_id
-        elif message is None and isinstance(error, SignatureRefused):
-            cls, request_id = claimed(exchange.element)
-        elif isinstance(error, WrongEndpoint):
+        cls, request_id = self._claims(exchange)
+        if isinstance(error, WrongEndpoint):
             cls = OadrResponse
         response = EiResponse(
             response_code=error.response_code, response_description=error.description, request_id=request_id
@@ -369,9 +366,18 @@ class Chain:
         answer = normal(response, exchange.ven_id, message, self.vtn.config.vtn_id) if normal else None
         return answer or OadrResponse(response=response, ven_id=exchange.ven_id)
 
+    def _claims(self, exchange: Exchange) -> tuple[type[Message] | None, str]:
+        """Which message it is, or claims to be where it was refused, and its requestID."""
+        message, error = exchange.message, exchange.error
+        if message is not None:
+            return type(message), _request_id(message)
+        if isinstance(error, Undecodable):
+            return error.cls, error.request_id
+        return claimed(exchange.element) if isinstance(error, SignatureRefused) else (None, "")
+
     def _incident(self, failure: Failure, exchange: Exchange) -> VtnError:
         """A fault of ours or of a user's handler: the peer gets a number, the log has the rest."""
-        incident = secrets.token_hex(4)
+        exchange.incident = incident = secrets.token_hex(4)
         name = exchange.message.name() if exchange.message else "a message"
         log.failure(
             "incident {incident}: {name} of {who} could not be handled by {handler}",
@@ -399,8 +405,10 @@ class Chain:
                 # What a user's handler made up may be against the schema.
                 reply = self._normal(self._incident(Failure(), exchange), exchange)
                 exchange.answer = self._encode(reply, exchange)
+            exchange.reply = reply
             self._note(reply, exchange)
-        exchange.reply = reply
+        else:
+            self._trace(exchange, f"HTTP {exchange.status}", str(exchange.error))
         return exchange
 
     def _encode(self, reply: Message, exchange: Exchange) -> bytes:
@@ -410,7 +418,9 @@ class Chain:
             return document
         signer = self.signers.get(exchange.own_certificate()) or next(iter(self.signers.values()))
         form = exchange.signed or exchange.entry
-        return signer.sign(document, self.vtn.now(), enveloped=form is not None and form.enveloped)
+        document = signer.sign(document, self.vtn.now(), enveloped=form is not None and form.enveloped)
+        exchange.seals = True
+        return document
 
     def _wants_signature(self, exchange: Exchange) -> bool:
         """Whether the answer is to be signed: for who signs or asks for it by oadrXmlSignature, if not for all."""
@@ -426,20 +436,45 @@ class Chain:
         name = exchange.message.name() if exchange.message else "undecodable"
         self.answers[name, code] += 1
         if (name, code) == _IDLE and isinstance(reply, OadrResponse):
-            self._remember(reply, exchange)
-        else:
-            log.info(
-                "{who}: {name} -> {reply} {code}{reason}",
-                who=exchange.who,
-                name=name,
-                reply=reply.name(),
-                code=code,
-                reason="" if code == "200" or not response else f" {response.response_description!r}",
-            )
+            return self._remember(reply, exchange)
+        reason = response.response_description or "" if code != "200" and response else ""
+        log.info(
+            "{who}: {name} -> {reply} {code}{reason}",
+            who=exchange.who,
+            name=name,
+            reply=reply.name(),
+            code=code,
+            reason=f" {reason!r}" if reason else "",
+        )
+        self._trace(exchange, code, reason)
+
+    def _trace(self, exchange: Exchange, code: str, reason: str = "") -> None:
+        """Keep what was said both ways, for operators who look: they may know why a signature was refused."""
+        error, place = exchange.error, ""
+        if isinstance(error, SignatureRefused):
+            reason = error.reason
+        elif isinstance(error, VtnError) and len(error.mistakes) == 1 and not exchange.incident:
+            place, reason = error.mistakes[0].place, error.mistakes[0].reason
+        cls, _ = self._claims(exchange)
+        of = who(exchange.entry.ven if exchange.entry else None, exchange.certificate)
+        note = partial(self.vtn.traces.note, of, peer=exchange.peer, service=exchange.resource.service, code=code)
+        note(
+            "in",
+            exchange.body,
+            name=cls.name() if cls else "",
+            verdict=reason,
+            place=place,
+            bends=exchange.bends,
+            signed=exchange.signs,
+            incident=exchange.incident,
+        )
+        note("out", exchange.answer, name=exchange.reply.name() if exchange.reply else "", signed=exchange.seals)
 
     def _remember(self, reply: Message, exchange: Exchange) -> None:
         """Know an idle poll when it comes again; not one that was signed or bent, or whose answer was signed."""
         entry = exchange.entry
+        if entry:
+            entry.idle_polls += 1
         seals = self.signers and self._wants_signature(exchange)
         if entry and entry.due == () and exchange.resource.constant and not (exchange.signs or exchange.bends or seals):
             entry.idle = Idle(exchange.body, exchange.answer, reply, entry.revision, self.vtn.config)
@@ -448,4 +483,5 @@ class Chain:
         """Not even an answer could be encoded."""
         log.failure("no answer could be made for {who}", failure=failure, who=exchange.who)
         exchange.status, exchange.content_type, exchange.answer = 500, b"text/plain", b"internal error\n"
+        self._trace(exchange, "HTTP 500", "no answer could be made")
         return exchange

@@ -35,8 +35,9 @@ class Exchange:
     The steps fill in the rest: ``entry`` is the VEN (None: the certificate is not known), ``signs`` whether the
     document claims to be signed, ``signed`` what was signed, ``message`` what it said, ``bends`` what it takes to
     read that; ``once`` makes rules that run for this message once, ``handler`` is the function of a user that is
-    asked about it, ``late`` whether the time to answer is over.  ``status`` and ``answer`` are what the transport
-    writes.
+    asked about it, ``late`` whether the time to answer is over.  ``error`` is why it was refused, ``incident`` under
+    what the log has more of a fault of ours.  ``status`` and ``answer`` are what the transport writes, ``seals``
+    whether that is signed.
     """
 
     resource: ServiceResource
@@ -54,6 +55,9 @@ class Exchange:
     message: Any = None
     handler: str = ""
     late: bool = False
+    error: BaseException | None = None
+    incident: str = ""
+    seals: bool = False
     once: Callable[[Rule], Rule] = _as_it_is
     reply: Message | None = None
     status: int = 200

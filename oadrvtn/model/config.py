@@ -89,6 +89,7 @@ def _whole(least: int, most: float, meaning: str) -> Callable[[object], int]:
 
 _port = _whole(0, 65535, "a port (0 to 65535)")
 _count = _whole(1, math.inf, "a whole number above zero")
+_number = _whole(0, math.inf, "a whole number")
 
 
 def _measure(units: dict[str, int], meaning: str) -> Callable[[object], float]:
@@ -595,6 +596,15 @@ class BodyLimits:
 
 
 @attrs.frozen(kw_only=True)
+class TraceLimits:
+    """What is remembered of the last messages of VENs, in memory, for `oadrvtn ven trace`."""
+
+    messages: int = _key(_number, 50, "Messages of one VEN, both ways; 0 remembers none.")
+    message_size: int = _key(_size, "4kB", "So much is kept of each document, from its beginning.")
+    memory: int = _key(_size, "32MB", "All of them together; VENs that were quiet for longest are forgotten first.")
+
+
+@attrs.frozen(kw_only=True)
 class Limits:
     """What one VEN, or all of them together, may ask of this server (times in seconds)."""
 
@@ -605,6 +615,7 @@ class Limits:
     unknown_certificates: int = _key(_count, 1000, "Unknown certificates remembered under policy approve.")
     roster: int = _key(_count, 100_000, "VENs whose live state is kept in memory.")
     body: BodyLimits = _section(BodyLimits, "The largest request body of each service.")
+    trace: TraceLimits = _section(TraceLimits, "What is remembered of messages, for `oadrvtn ven trace`.")
 
 
 @attrs.frozen(kw_only=True)

@@ -29,7 +29,7 @@ class VtnError(Exception):
     answers 500 with an incident id and logs them.
 
     ``response_code`` is the application response code of OpenADR 2.0b (three digits).  ``mistakes`` are the
-    places in what an operator said, where that is what is refused.
+    places in what a peer or an operator said, where that is what is refused.
     """
 
     response_code = "500"
@@ -41,12 +41,12 @@ class VtnError(Exception):
 
     @classmethod
     def at(cls, place: str, reason: str, allowed: Iterable[str] = ()) -> Self:
-        """The error of one place in an operator's wish."""
+        """The error of one place."""
         return cls.of([Mistake(place, reason, tuple(allowed))])
 
     @classmethod
     def of(cls, mistakes: Iterable[Mistake]) -> Self:
-        """The error of all these places in an operator's wish."""
+        """The error of all these places."""
         found = tuple(dict.fromkeys(mistakes))
         return cls("; ".join(map(str, found)), found)
 

@@ -28,7 +28,8 @@ from zope.interface import implementer
 
 from ..handlers.resource import Nowhere
 from ..model.config import Limits
-from ..security.certificates import describe
+from ..model.values import shown
+from ..security.certificates import describe, printable
 from ..security.fingerprint import sha256
 from ..security.tls import own_certificate, peer_certificate
 
@@ -42,6 +43,8 @@ _MOST_DIGITS = 18
 
 Known = Callable[[bytes], Deferred[Any]]
 """Tells by the SHA-256 of a certificate whether it is a VEN's (something true) or not."""
+Told = Callable[[bytes, str, str, str, str], None]
+"""Is told whom we refused before any service saw it: the SHA-256, the address, where to, the status and why."""
 
 
 @attrs.frozen
@@ -266,11 +269,18 @@ class VenChannel(http.HTTPChannel):
         if self.closing:
             return
         log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
+        self.tell(self.path, status, reason)
         text = reason.encode() + b"\n"
         head = f"HTTP/1.1 {status} {http.RESPONSES[status].decode()}\r\n"
         fields = {"content-type": "text/plain", "content-length": len(text), "connection": "close"}
         self.transport.write((head + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n").encode() + text)
         self.loseConnection()
+
+    def tell(self, path: bytes, status: int, reason: str) -> None:
+        """Have it noted that something was refused, if it is known whose."""
+        if self.certificate:
+            where = printable(path[:200].decode("latin-1"))
+            self.site.told(self.certificate, self.address, where, f"HTTP {status}", reason)
 
     def timeoutConnection(self) -> None:
         """Nothing came for too long."""
@@ -336,11 +346,12 @@ class _TurnedAway(Protocol):
 class VenSite(server.Site):
     """The site of the VENs.  Over its limit of connections, the newest is turned away."""
 
-    def __init__(self, root: Resource, limits: Limits, known: Known, reactor: IReactorTime) -> None:
+    def __init__(self, root: Resource, limits: Limits, known: Known, told: Told, reactor: IReactorTime) -> None:
         # A body is XML whatever its Content-Type says: never a form to be parsed.
         super().__init__(root, timeout=limits.idle_timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.limits = limits
         self.known = known
+        self.told = told
         self._body_limits = attrs.asdict(limits.body)
         self.connections: set[VenChannel] = set()
         self._dated: tuple[int, bytes] = (-1, b"")
@@ -384,7 +395,10 @@ class VenSite(server.Site):
         return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
-        """The chain says what happened; an access log would say it twice."""
+        """The chain says what happened, an access log would say it twice; but here nothing came to a chain."""
+        if request.code in (404, 405):
+            method, phrase = (text.decode("latin-1") for text in (request.method, http.RESPONSES[request.code]))
+            request.channel.tell(request.path, request.code, f"{shown(method)}: {phrase}")
 
 
 def tree(prefix: str, resources: Mapping[str, Resource]) -> Resource:

@@ -62,7 +62,7 @@ class Entry:
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
     user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``idle`` is its last poll that
-    found nothing.
+    found nothing, ``idle_polls`` how many did.
     """
 
     ven: Ven
@@ -73,6 +73,7 @@ class Entry:
     asked_until: float = 0.0
     enveloped: bool = False
     idle: Idle | None = None
+    idle_polls: int = 0
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
     sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)

@@ -54,6 +54,7 @@ from .hooks import NEWS, Hooks
 from .outbox import Due
 from .replay import Rule
 from .roster import Entry, Lease, Reading, Roster, Sent
+from .traces import Traces, who
 
 T = TypeVar("T")
 Written = Callable[[Callable[[], None]], None]
@@ -169,7 +170,8 @@ class _Rehearsed(Exception):
 class Vtn:
     """What the handlers and the console ask.
 
-    ``hooks`` are the functions that users have added.  ``polls`` knows the signed polls of late.
+    ``hooks`` are the functions that users have added.  ``polls`` knows the signed polls of late, ``traces`` the last
+    messages of each VEN.
     """
 
     log = Logger()
@@ -183,6 +185,7 @@ class Vtn:
         """How late the reactor called what it was to call."""
         self.polls = Nonces(_window(config), self.now())
         self.hooks = Hooks(clock, config.limits.request_timeout)
+        self.traces = Traces(config.limits.trace, self.now)
         database.publish = self._publish
 
     def now(self) -> datetime:
@@ -256,6 +259,12 @@ class Vtn:
             online = self.write("online", _come_online, entry.ven.ven_id)
             online.addErrback(lambda failure: self.log.failure("could not note that a VEN is online", failure))
             online.addBoth(lambda _: setattr(entry, "coming_online", False))
+
+    def turned_away(self, full: bytes, peer: str, service: str, code: str, verdict: str) -> None:
+        """Note what a certificate's owner sent that was refused before it was read, ``service`` being where to."""
+        entry = self.roster.find(full)
+        of = who(entry.ven if entry else None, full)
+        self.traces.note(of, "in", b"", peer=peer, service=service, name="", code=code, verdict=verdict)
 
     async def flush(self) -> None:
         """Write what is counted: when VENs were heard, what was sent to them, how they bent the schema."""

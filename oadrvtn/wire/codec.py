@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import attrs
 from lxml import etree
 
-from ..model.errors import InvalidData, Unreadable
+from ..model.errors import InvalidData, Mistake, Unreadable
 from ..model.schema import ANYTHING, FEED, NAMESPACES, ROW, Element, Row, Step
 from ..model.values import WHITE, SimpleType, shown
 from .parser import parse
@@ -36,8 +36,13 @@ class Fault(ValueError):
         super().__init__(reason)
         self.path = list(path)
 
+    @property
+    def mistake(self) -> Mistake:
+        """The same, from the outside in."""
+        return Mistake("/".join(reversed(self.path)), self.args[0])
+
     def __str__(self) -> str:
-        return f"{'/'.join(reversed(self.path))}: {self.args[0]}"
+        return str(self.mistake)
 
 
 def placed(error: ValueError, label: str) -> Fault:

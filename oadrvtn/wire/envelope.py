@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from lxml import etree
 
-from ..model.errors import InvalidData, NotRecognized
+from ..model.errors import InvalidData, Mistake, NotRecognized
 from ..model.messages import MESSAGES, Message
 from ..model.schema import Step
 from ..model.values import ID, shown
@@ -46,8 +46,8 @@ class Undecodable(InvalidData):
     The peer gets the normal answer to that message with code 454.
     """
 
-    def __init__(self, description: str, cls: type[Message], request_id: str) -> None:
-        super().__init__(description)
+    def __init__(self, mistake: Mistake, cls: type[Message], request_id: str) -> None:
+        super().__init__(str(mistake), [mistake])
         self.cls = cls
         self.request_id = request_id
 
@@ -90,7 +90,7 @@ def _read(sequence: Sequence, node: etree._Element) -> dict[str, Any]:
     try:
         return sequence.read(node)
     except Fault as fault:
-        raise NotRecognized(str(placed(fault, local(node.tag)))) from None
+        raise NotRecognized.of([placed(fault, local(node.tag)).mistake]) from None
 
 
 def claimed(root: etree._Element) -> tuple[type[Message] | None, str]:
@@ -116,7 +116,7 @@ def decode_message(element: etree._Element, allowed: bends.Bends = bends.STANDAR
             return table_of(cls).read(element), applied
         except Fault as fault:
             if applied or not (applied := bends.apply(element, allowed)):
-                raise Undecodable(str(placed(fault, cls.name())), cls, _request_id(element)) from None
+                raise Undecodable(placed(fault, cls.name()).mistake, cls, _request_id(element)) from None
 
 
 def decode(data: bytes, allowed: bends.Bends = bends.STANDARD) -> Envelope:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lxml import etree
 
-from ..model.errors import Unreadable
+from ..model.errors import Mistake, Unreadable
 from ..model.values import shown
 
 _SETTINGS: Any = {
@@ -33,9 +33,11 @@ def parse(data: bytes) -> etree._Element:
         data.decode()  # libxml2 would take UTF-16 by its first bytes, and say that it is UTF-8
         root = etree.fromstring(data, _PARSER)
     except UnicodeDecodeError as error:
-        raise Unreadable(f"the encoding must be UTF-8, which byte {error.start} is not") from None
+        reason = f"the encoding must be UTF-8, which byte {error.start} is not"
+        raise Unreadable(reason, [Mistake(f"byte {error.start}", reason)]) from None
     except etree.XMLSyntaxError as error:
-        raise Unreadable(f"not well-formed XML: {shown(' '.join(str(error.msg).split()), 150)}") from None
+        reason = f"not well-formed XML: {shown(' '.join(str(error.msg).split()), 150)}"
+        raise Unreadable(reason, [Mistake(f"line {error.lineno}", reason)]) from None
     info: Any = root.getroottree().docinfo
     if info.doctype:
         raise Unreadable("a document type declaration is not accepted")

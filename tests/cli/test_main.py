@@ -25,7 +25,7 @@ class HelpTests(CliTestCase):
     def test_help_teaches_with_examples_that_name_commands_and_options_which_exist(self) -> None:
         pages = ["", "ven", "event", "event create", "event modify", "certs", "readings", "ven add", "ven fingerprints"]
         pages += ["group", "report", "report request", "ven traits", "ven change", "ven opts", "availability"]
-        pages += ["check", "backup", "event watch", "completion"]
+        pages += ["check", "backup", "event watch", "ven trace", "completion"]
         for page in pages:
             text = self.good(*page.split(), "--help")
             examples = [line.split() for line in text.splitlines() if line.startswith("    oadrvtn ")]

@@ -573,3 +573,25 @@ class TimeTests(SynchronousTestCase):
         busy.flush()
         self.assertEqual((busy.statuses, busy.closed), ([200], True))
         self.assertEqual((server.site.connections, server.clock.getDelayedCalls()), (set(), []))
+
+
+class ToldTests(SynchronousTestCase):
+    def test_what_no_service_saw_is_told_with_whose_it_was(self) -> None:
+        server = Server(body=SMALL)
+        connection = server.connect().post(b"x", service=b"/elsewhere\x9b").send(head(method=b"GET", service=b"/"))
+        peer = server.channel.address
+        self.assertEqual(connection.post(b"x" * 200).statuses, [404, 404, 413])
+        who = ven().fingerprint, peer
+        self.assertEqual(
+            server.told,
+            [
+                (*who, "/elsewhere\\x9b", "HTTP 404", "'POST': Not Found"),
+                (*who, "/", "HTTP 404", "'GET': Not Found"),
+                (*who, "/OpenADR2/Simple/2.0b/EiEvent", "HTTP 413", "the body is larger than 100 bytes"),
+            ],
+        )
+
+    def test_what_a_service_answered_is_not_told_again(self) -> None:
+        server = Server()
+        server.connect().post(b"x")
+        self.assertEqual(server.told, [])

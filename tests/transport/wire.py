@@ -61,7 +61,9 @@ class Server:
         self.known: Any = known
         self.asked: list[bytes] = []
         resources = {"EiEvent": self.service, "EiReport": self.service}
-        self.site = VenSite(tree(prefix, resources), Limits(**limits), self._who, self.clock)
+        self.told: list[tuple[Any, ...]] = []
+        told = lambda *what: self.told.append(what)  # noqa: E731
+        self.site = VenSite(tree(prefix, resources), Limits(**limits), self._who, told, self.clock)
         self._tls = TLSMemoryBIOFactory(tls_server(), False, self.site, clock=self.clock)
 
     def _who(self, certificate: bytes) -> Deferred[Any]:
