@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import compare, events, plot, polls, profile, results
+from . import compare, events, kills, plot, polls, profile, results
 from .scenarios import SCENARIOS
 
 T = TypeVar("T")
@@ -84,6 +84,19 @@ def run_polls(output: Output, vens: int, count: int) -> None:
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
         output.show("polls", polls.run(Path(directory), vens, count, output.track))
+
+
+@main.command("kills", help=kills.__doc__)
+@click.option("--vens", default=20, show_default=True, type=click.IntRange(1), help="How many VENs there are.")
+@click.option("--kills", "count", default=50, show_default=True, type=click.IntRange(1), help="How often it is killed.")
+@click.pass_obj
+def run_kills(output: Output, vens: int, count: int) -> None:
+    """Run the scenario; a loss is an error."""
+    with tempfile.TemporaryDirectory() as directory:
+        figures = kills.run(Path(directory), vens, count, output.track)
+    output.show("kills", figures)
+    if lost := {name: figures[name] for name in figures if name.startswith(("lost", "offered")) and figures[name]}:
+        raise click.ClickException(f"what was acknowledged is not what is there: {lost}")
 
 
 @main.command("compare", help=compare.__doc__)

@@ -43,7 +43,7 @@ _PATH = "/OpenADR2/Simple/2.0b"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _CODE = re.compile(rb"responseCode>(\d+)<")
 _REQUEST = re.compile(rb"reportRequestID>([^<]+)<")
-_DAY = date(2001, 1, 1)
+FIRST_DAY = date(2001, 1, 1)
 """The day of the readings of a VEN's first report: the next has the day after."""
 
 
@@ -74,8 +74,8 @@ def _offer(ven_id: str) -> OadrRegisterReport:
 
 
 def _report(ven_id: str, request: str, intervals: int) -> bytes:
-    """A report of that many minutes of ``_DAY``."""
-    start = datetime(_DAY.year, _DAY.month, _DAY.day, tzinfo=UTC)
+    """A report of that many minutes of ``FIRST_DAY``."""
+    start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
     minute = timedelta(minutes=1)
     report = OadrReport(
         dtstart=start,
@@ -137,8 +137,8 @@ class Ven:
         self._address = "127.0.0.1", job["port"]
         self._socket: ssl.SSLSocket | None = None
         self._scenario = scenario
-        self._reports = 0
-        self._document = self._poll = encode(OadrPoll(ven_id=name))
+        self.sent = 0
+        self._document = self.poll = encode(OadrPoll(ven_id=name))
         self._service = "OadrPoll"
         self.name = name
         self.answer = b""
@@ -147,7 +147,7 @@ class Ven:
         """Send reports from now on; ``offer`` them first, so that the VTN asks for them."""
         request = "nobody-asked"
         if offer:
-            answer = self.send(self._request("EiReport", encode(_offer(self.name))), b"oadrRegisteredReport")
+            answer = self.send(self.request("EiReport", encode(_offer(self.name))), b"oadrRegisteredReport")
             found = _REQUEST.search(answer)
             if found is None:
                 raise WrongAnswer(f"{self.name}: the VTN wants no report: {answer!r}")
@@ -158,21 +158,22 @@ class Ven:
         """The next message, as it goes out."""
         document = self._document
         if self._scenario.intervals:
-            day = _DAY + timedelta(days=self._reports)
-            self._reports += 1
-            document = document.replace(_DAY.isoformat().encode(), day.isoformat().encode())
-        return self._request(self._service, document)
+            day = FIRST_DAY + timedelta(days=self.sent)
+            self.sent += 1
+            document = document.replace(FIRST_DAY.isoformat().encode(), day.isoformat().encode())
+        return self.request(self._service, document)
 
     def touch(self) -> None:
         """Be seen, by a poll, on a connection that may have to be made anew."""
-        request = self._request("OadrPoll", self._poll)
+        request = self.request("OadrPoll", self.poll)
         try:
             self.send(request, b"oadr")
         except OSError:
             self.close()
             self.send(request, b"oadr")
 
-    def _request(self, service: str, document: bytes) -> bytes:
+    def request(self, service: str, document: bytes) -> bytes:
+        """A document as it goes out."""
         if self._signer:
             document = self._signer.sign(document, datetime.now(UTC))
         head = f"POST {_PATH}/{service} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/xml\r\n"

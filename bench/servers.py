@@ -114,8 +114,13 @@ class Server:
         self.port = free_port()
         self.directory.mkdir()
         self._log = (self.directory / "log").open("wb")
+        self._command = self.command()
+        self.launch()
+
+    def launch(self) -> None:
+        """Start it, for the first time or once more, and wait until it takes connections."""
         self._process = subprocess.Popen(
-            pinned(cores()[0], *self.command()),
+            pinned(cores()[0], *self._command),
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if self.tells else self._log,
@@ -160,6 +165,11 @@ class Server:
         """Bytes in memory."""
         fields = Path(f"/proc/{self._process.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGESIZE")
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.communicate(timeout=_PATIENCE)
 
     def stop(self) -> None:
         """End it."""

@@ -33,6 +33,13 @@ class BenchTests(SynchronousTestCase):
         self.assertEqual(1000, figures["polls"])
         self.assertLess(figures["bytes_grown"], 60_000, "one object for each poll would be more")
 
+    def test_what_was_acknowledged_survives_two_kills(self) -> None:
+        figures = self.figures("kills", "--vens", "3", "--kills", "2")
+        lost = {name: figures[name] for name in figures if name.startswith(("lost", "offered"))}
+        self.assertEqual(dict.fromkeys(("lost_reports", "lost_answers", "lost_changes", "offered_again"), 0), lost)
+        for what in ("reports", "answers", "changes"):
+            self.assertLess(0, figures[f"{what}_acknowledged"])
+
     def test_the_table_names_the_figures_and_the_help_the_scenarios(self) -> None:
         done = CliRunner().invoke(main, ["--quiet", "events", "--vens", "2"], catch_exceptions=False)
         self.assertIn("create cpu seconds", done.output)
