@@ -399,7 +399,7 @@ class Retention:
     """How long what VENs report is kept; read again on SIGHUP."""
 
     readings: float = _key(
-        _duration, "400d", "Readings older than this, and states of resources, are dropped; 0 keeps them for ever."
+        _duration, "400d", "Readings that began and came longer ago are dropped, and states of resources; 0 keeps all."
     )
 
 

@@ -263,13 +263,14 @@ FROM vens WHERE ven_id > ? ORDER BY ven_id LIMIT ?
 """
 _DROP = """
 DELETE FROM readings WHERE (ven_id, report_request_id, r_id, start) IN (
-  SELECT ven_id, report_request_id, r_id, start FROM readings WHERE ven_id = ? AND start < ? LIMIT ?)
+  SELECT ven_id, report_request_id, r_id, start FROM readings
+  WHERE ven_id = ? AND start < ? AND received_at < ? LIMIT ?)
 """
 _DROP_STATES = "DELETE FROM resource_states WHERE ven_id > ? AND ven_id <= ? AND received_at < ?"
 
 
 def drop_before(txn: Txn, before: datetime, ven_id: str, most_vens: int, most: int) -> str | None:
-    """Drop up to ``most`` readings that start before an instant, and states that came before it.
+    """Drop up to ``most`` readings that start before an instant and came before it, and states that came before it.
 
     The VENs behind ``ven_id`` are looked at, so many of them.  Returns the venID to go on behind; None once all VENs
     are through.
@@ -279,7 +280,7 @@ def drop_before(txn: Txn, before: datetime, ven_id: str, most_vens: int, most: i
     done, dropped = ven_id, 0
     for one, has_old in some:
         if has_old:
-            dropped += txn.exec_driver_sql(_DROP, (one, first, most - dropped)).rowcount
+            dropped += txn.exec_driver_sql(_DROP, (one, first, first, most - dropped)).rowcount
         if dropped >= most:
             break
         done = one

@@ -289,7 +289,7 @@ _NOTE = "retention"
 
 
 def _kept_since(config: Config, now: datetime) -> datetime:
-    """What begins before this instant is not kept."""
+    """What begins before this instant and came before it is not kept: a history that a VEN sends today is young."""
     kept = config.retention.readings
     return now - timedelta(seconds=kept) if kept else datetime.min.replace(tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -14,11 +14,18 @@ from oadrvtn.model.config import Config, Retention, WantedReport
 from oadrvtn.model.event import Interval, OadrPayloadResourceStatus, OadrReportPayload
 from oadrvtn.storage import readings as rows
 from oadrvtn.vtn import duties, readings, registration
+from oadrvtn.vtn.changes import NOTHING, Changes
 
 from .house import START, House, reading
 
 WISH = WantedReport(report_name="TELEMETRY_USAGE", granularity=60.0, report_back_duration=300.0)
 HOUR = 3600.0
+
+
+def came_at_once(txn: Any, now: datetime) -> tuple[None, Changes]:
+    """All readings came when they began, so that the clock need not go on for days."""
+    txn.exec_driver_sql("UPDATE readings SET received_at = start")
+    return None, NOTHING
 
 
 class RetentionCase(SynchronousTestCase):
@@ -33,6 +40,7 @@ class RetentionCase(SynchronousTestCase):
         """A reading of each of these hours after the start."""
         intervals = [reading("power", hour, hour * HOUR, "PT1M") for hour in hours]
         (ven or self.ven).report(asked or self.asked, *intervals)
+        self.house.write(came_at_once)
 
     def hours(self, ven_id: str = "ven-1") -> list[float | None]:
         """The hours of which there are readings."""
@@ -67,6 +75,11 @@ class DropTests(RetentionCase):
         self.house.round()
         self.assertEqual([-23, 0], self.hours())
         self.assertEqual((2, 2), self.counted())
+
+    def test_an_old_history_that_came_of_late_stays(self) -> None:
+        self.ven.report(self.asked, reading("power", -40, -40 * HOUR, "PT1M"))
+        self.house.round()
+        self.assertEqual([-40], self.hours())
 
     def test_what_becomes_old_goes_within_an_hour_or_so(self) -> None:
         self.report(-23.5, 0)
