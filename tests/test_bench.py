@@ -84,7 +84,7 @@ class CompareTests(SynchronousTestCase):
                 self.assertEqual(1, len(figures[name]["cpu_ms_each"]))
 
     def test_a_profile_names_our_functions(self) -> None:
-        short = ["--vens=3", "--seconds=0.2", "poll"]
+        short = ["--vens=3", "--seconds=0.2", "report-100"]
         done = CliRunner().invoke(main, ["--quiet", "--json", "profile", *short], catch_exceptions=False)
         found = [row["function"] for row in json.loads(done.output)["functions"]]
         self.assertTrue([one for one in found if "wire/codec.py" in one], found)
