@@ -43,6 +43,11 @@ api = {{ port = {api_port} }}
 [tls]
 certificates = [{{ certificate = "{certificate}", key = "{key}" }}]
 ca = ["{ca}"]
+
+[limits]  # all VENs have one address here, and each of them sends for many
+connections_per_address = 10000
+message_rate = 100000
+address_rate = 100000
 """
 _REPORTS = """
 [[reports]]

@@ -145,7 +145,7 @@ class VtnService(MultiService):
         self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
         self._take_policy()
         root = tree(config.listen.path_prefix, self._resources)
-        self.site = VenSite(root, config.limits, self.vtn.identify, self.vtn.turned_away, reactor)
+        self.site = VenSite(root, config.limits, self.vtn.identify, self.vtn.turned_away, self.vtn.limited, reactor)
         self.site.noisy = False
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)

@@ -300,7 +300,7 @@ class ReferenceTests(SynchronousTestCase):
             self.assertLess(answer.status, 300, (words, answer.body))
 
     def test_each_metric_is_told(self) -> None:
-        counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}}
+        counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}, "limited": {}}
         metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
         exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)

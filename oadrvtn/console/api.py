@@ -130,7 +130,7 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
     request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
     return api.metrics.text(
         gauges, waiting | vtn.database.waiting, times,
-        messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped,
+        messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped, limited=vtn.limited,
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tls_refused": ("TLS handshakes that were refused", ("reason",)),
     "readings_dropped": ("Readings that were dropped because they were old, in all", ()),
     "bends": ("Messages that were mended before they could be read", ("bend",)),
+    "limited": ("What was refused because of a limit", ("limit",)),
 }
 
 

@@ -6,6 +6,7 @@ a transport that calls VENs runs on what they return; there is no second path.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..model.errors import ComplianceError, InvalidID, NotAllowed, NotRegistered, Unreadable, VtnError
+from ..model.errors import ComplianceError, InvalidData, InvalidID, NotAllowed, NotRegistered, Unreadable, VtnError
 from ..model.event import OadrDistributeEvent, OadrRequestEvent
 from ..model.opt import OadrCanceledOpt, OadrCancelOpt, OadrCreatedOpt, OadrCreateOpt
 from ..model.party import (
@@ -49,7 +50,7 @@ from ..vtn import replay
 from ..vtn.registration import PROFILES, remember
 from ..vtn.roster import Idle
 from ..vtn.traces import who
-from ..vtn.vtn import Vtn
+from ..vtn.vtn import ANSWERS, Vtn
 from ..wire import Undecodable, bends, encode
 from ..wire.envelope import claimed, decode_message, unseal, unseal_object
 from ..wire.parser import parse
@@ -69,6 +70,14 @@ _IDLE = OadrPoll.name(), "200"
 
 _LARGE = 64 * 1024
 """The signature of a body of more bytes is computed on a thread."""
+
+
+_TO_THE_VTN = (*ANSWERS, OadrResponse)
+"""What answers the VTN is no message of the VEN's own: it has a bucket for itself."""
+
+
+class TooOften(Exception):
+    """A message of a VEN that has sent more than it may; answered by HTTP 503, whatever it is."""
 
 
 class WrongEndpoint(ComplianceError):
@@ -145,6 +154,8 @@ class Chain:
         if known is None or not resource.constant:
             return None
         assert entry
+        if entry.messages.take(self.vtn.clock.seconds()):
+            return None
         self.vtn.seen(entry)
         self.answers[_IDLE] += 1
         entry.idle_polls += 1
@@ -167,6 +178,9 @@ class Chain:
         exchange.entry = entry
         if entry:
             self.vtn.seen(entry)
+            exchange.wait = entry.messages.take(self.vtn.clock.seconds())
+            if not exchange.wait:
+                exchange.taken += (entry.messages,)
         return exchange
 
     def parse(self, exchange: Exchange) -> Exchange:
@@ -227,8 +241,17 @@ class Chain:
         if isinstance(exchange.message, OadrUpdateReport):
             exchange.message, more = bends.unoffered(exchange.message, allowed)
             bent += more
+            self._count(exchange.message)
         self._bent(exchange, bent)
         return exchange
+
+    def _count(self, message: OadrUpdateReport) -> None:
+        """Raise InvalidData where a message has more readings than the limit."""
+        most = self.vtn.config.limits.readings
+        found = sum(len(interval.payloads) for report in message.reports for interval in report.intervals)
+        if found > most:
+            self.vtn.limited["readings"] += 1
+            raise InvalidData(f"oadrUpdateReport: holds {found} readings; {most} are taken at once")
 
     def _allowed(self, exchange: Exchange) -> bends.Bends:
         """The bends of the VEN's leniency profile, or of that which is for all."""
@@ -246,6 +269,12 @@ class Chain:
     def admit(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
         """May this VEN send this message here and now?"""
         message, entry = exchange.message, exchange.entry
+        if entry and isinstance(message, _TO_THE_VTN):
+            exchange.wait = entry.answers.take(self.vtn.clock.seconds())
+            if not exchange.wait:
+                exchange.is_free()
+        if exchange.wait:
+            raise TooOften
         if type(message) not in exchange.resource.methods:
             raise WrongEndpoint(f"{message.name()} is not for {exchange.resource.service}")
         if entry is None:
@@ -341,6 +370,9 @@ class Chain:
     def _refused(self, failure: Failure, exchange: Exchange) -> Message | None:
         """The one table of what is answered when a step failed."""
         exchange.error = error = failure.value
+        if exchange.wait:
+            self._too_often(exchange)
+            return None
         unreadable = isinstance(error, Unreadable)
         if unreadable and exchange.element is None and exchange.message is None:
             exchange.status, exchange.content_type = 400, b"text/plain; charset=utf-8"
@@ -352,6 +384,16 @@ class Chain:
             log.warn("{who} at {peer}: {reason}", who=exchange.who, peer=exchange.peer, reason=error.reason)
         ours = unreadable or not isinstance(error, VtnError)  # a handler may read documents of its own
         return self._normal(self._incident(failure, exchange) if ours else error, exchange)
+
+    def _too_often(self, exchange: Exchange) -> None:
+        """Whatever else is wrong with it, it is one too many."""
+        name = exchange.message.name() if exchange.message else "undecodable"
+        exchange.status, exchange.content_type = 503, b"text/plain"
+        exchange.retry_after = math.ceil(exchange.wait)
+        exchange.answer = b"too many messages\n"
+        self.answers[name, "HTTP 503"] += 1
+        self.vtn.limited["message_rate"] += 1
+        log.info("{who} at {peer}: {name} is one too many", who=exchange.who, peer=exchange.peer, name=name)
 
     def _normal(self, error: VtnError, exchange: Exchange) -> Message:
         """What normally answers the message, with the error's code."""
@@ -435,6 +477,8 @@ class Chain:
         code = response.response_code if response else "200"
         name = exchange.message.name() if exchange.message else "undecodable"
         self.answers[name, code] += 1
+        if isinstance(exchange.message, OadrPoll) and not isinstance(reply, OadrResponse):
+            exchange.is_free()
         if (name, code) == _IDLE and isinstance(reply, OadrResponse):
             return self._remember(reply, exchange)
         reason = response.response_description or "" if code != "200" and response else ""

@@ -11,6 +11,7 @@ from ..model.schema import Message
 from ..security import fingerprint
 from ..security.certificates import printable
 from ..security.signature import Signed
+from ..vtn.rates import Bucket
 from ..vtn.replay import Rule
 from ..vtn.roster import Entry
 
@@ -36,8 +37,9 @@ class Exchange:
     document claims to be signed, ``signed`` what was signed, ``message`` what it said, ``bends`` what it takes to
     read that; ``once`` makes rules that run for this message once, ``handler`` is the function of a user that is
     asked about it, ``late`` whether the time to answer is over.  ``error`` is why it was refused, ``incident`` under
-    what the log has more of a fault of ours.  ``status`` and ``answer`` are what the transport writes, ``seals``
-    whether that is signed.
+    what the log has more of a fault of ours.  ``status``, ``answer`` and ``retry_after`` (seconds) are what the
+    transport writes, ``seals`` whether that is signed.  ``taken`` are the buckets that it took a token from, ``wait``
+    is in how many seconds the VEN may say more, where it has said too much.
     """
 
     resource: ServiceResource
@@ -58,11 +60,14 @@ class Exchange:
     error: BaseException | None = None
     incident: str = ""
     seals: bool = False
+    taken: tuple[Bucket, ...] = ()
+    wait: float = 0.0
     once: Callable[[Rule], Rule] = _as_it_is
     reply: Message | None = None
     status: int = 200
     content_type: bytes = b"application/xml"
     answer: bytes = b""
+    retry_after: int | None = None
     _written: list[Callable[[], None]] = attrs.field(factory=list)
 
     @property
@@ -79,6 +84,12 @@ class Exchange:
     def who(self) -> str:
         """The peer, for the log; a venID may be a text of its choice."""
         return printable(self.ven_id) if self.ven_id else f"certificate {self.fingerprint}"
+
+    def is_free(self) -> None:
+        """Give back the tokens that were taken for it."""
+        for bucket in self.taken:
+            bucket.give_back()
+        self.taken = ()
 
     def when_written(self, function: Callable[[], None]) -> None:
         """Have a function called once the answer has left whole."""

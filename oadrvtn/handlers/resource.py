@@ -77,6 +77,7 @@ class ServiceResource(Nowhere):
             subject=channel.subject,
             certificate_der=channel.certificate_der,
             own_certificate=channel.own_certificate,
+            taken=(channel.bucket,),
         )
         gone: list[object] = []
         finished = request.notifyFinish()
@@ -89,6 +90,8 @@ class ServiceResource(Nowhere):
             return
         request.setResponseCode(exchange.status)
         request.setHeader(b"content-type", exchange.content_type)
+        if exchange.retry_after is not None:
+            request.setHeader(b"retry-after", b"%d" % exchange.retry_after)
         # Never chunked: embedded VENs cannot read it.
         request.setHeader(b"content-length", b"%d" % len(exchange.answer))
         request.write(exchange.answer)

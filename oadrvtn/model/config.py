@@ -87,6 +87,13 @@ def _whole(least: int, most: float, meaning: str) -> Callable[[object], int]:
     return read
 
 
+def _rate(raw: object) -> float:
+    """How often in a second."""
+    if not isinstance(raw, int | float) or isinstance(raw, bool) or not 0 < raw <= _MOST:
+        raise ValueError(f"{raw!r} is not a number of messages in a second, above zero")
+    return float(raw)
+
+
 _port = _whole(0, 65535, "a port (0 to 65535)")
 _count = _whole(1, math.inf, "a whole number above zero")
 _number = _whole(0, math.inf, "a whole number")
@@ -609,9 +616,17 @@ class Limits:
     """What one VEN, or all of them together, may ask of this server (times in seconds)."""
 
     request_timeout: float = _key(_period, "30s", "The time a request may take to arrive.")
+    header_timeout: float = _key(_period, "15s", "The time its head may take of that.")
     idle_timeout: float = _key(_period, "120s", "How long a connection may stay open between requests.")
     handshake_timeout: float = _key(_period, "15s", "The time a TLS handshake may take.")
     connections: int = _key(_count, 10_000, "Open connections in all.")
+    connections_per_address: int = _key(
+        _count, 1000, "Open connections from one address: more than VENs behind one NAT."
+    )
+    message_rate: float = _key(_rate, 10, "Messages a second from one VEN.")
+    address_rate: float = _key(_rate, 500, "Messages a second from one address.")
+    outbox: int = _key(_count, 1000, "What may wait for one VEN; so many messages it may send at once.")
+    readings: int = _key(_count, 20_000, "Readings in one message.")
     unknown_certificates: int = _key(_count, 1000, "Unknown certificates remembered under policy approve.")
     roster: int = _key(_count, 100_000, "VENs whose live state is kept in memory.")
     body: BodyLimits = _section(BodyLimits, "The largest request body of each service.")

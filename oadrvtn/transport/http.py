@@ -2,21 +2,25 @@
 
 The limits hold before a message is parsed: a body is counted as it comes, against the limit of its service,
 or against the small one where the certificate is not known.  Who goes over a limit is answered at once, what
-else comes is thrown away as it arrives, and the connection is closed.
+else comes is thrown away as it arrives, and the connection is closed.  Only who sends too often is answered by 503
+and keeps the connection: to make a new one costs more than a message.
 
 Some methods whose names begin with an underscore replace Twisted's own.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from io import BytesIO
+from ipaddress import IPv6Address
 from typing import Any
 
 import attrs
 from cryptography.x509 import load_der_x509_certificate
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -32,11 +36,18 @@ from ..model.values import shown
 from ..security.certificates import describe, printable
 from ..security.fingerprint import sha256
 from ..security.tls import own_certificate, peer_certificate
+from ..vtn.rates import Bucket, Rate
 
 log = Logger()
 
 PATH = "OpenADR2/Simple/2.0b"
 """Where the services are, behind a prefix that the configuration may set (rule 511)."""
+
+_TOO_MUCH = b"too much to do\n"
+"""What a 503 says."""
+
+_MOST_LEFT = 10_000
+"""Addresses without a connection that are remembered."""
 
 _MOST_DIGITS = 18
 """More of them no Content-Length has."""
@@ -69,6 +80,7 @@ class VenRequest(server.Request):
     site: VenSite
     service: Any = None  # the resource, once it is found
     known = False  # it was found before, by a request with the same head
+    later: int | None = None  # seconds until it may come again, 0 where it may come in now; None: not known yet
     _limit = 0
     _received = 0
     _identified: Deferred[Any]
@@ -76,9 +88,15 @@ class VenRequest(server.Request):
     def gotLength(self, length: int | None) -> None:
         """The headers are here: find out who it is, and how much may come."""
         channel = self.channel
+        channel.head_in_time()
         self.content = BytesIO()
         self._limit = channel.site.body_limit(channel.path)
         self._check(length or 0)
+        if self.later is None:
+            self.later = channel.site.turn_away(channel)
+        if self.later:
+            self._identified = succeed(None)
+            return
         self._identified = channel.site.known(channel.certificate)
         if not self._identified.called:
             # What is in the buffers by now may still come in; more does not, until it is known who it is.
@@ -107,13 +125,14 @@ class VenRequest(server.Request):
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
         self._received += len(data)
-        self.content.write(data)
+        if not self.later:
+            self.content.write(data)
         self._check(self._received)
 
     def _check(self, size: int) -> None:
         if size > self._limit and self.channel:
             self.content = BytesIO()
-            self.channel.refuse(413, f"the body is larger than {self._limit} bytes")
+            self.channel.refuse(413, f"the body is larger than {self._limit} bytes", "body")
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of it is here."""
@@ -121,7 +140,13 @@ class VenRequest(server.Request):
 
     def process(self) -> None:
         """Have the service answer."""
-        if self.service is None:
+        if self.later:
+            self.setResponseCode(503)
+            for name, value in _fields(self.later).items():
+                self.setHeader(name, value)
+            self.write(_TOO_MUCH)
+            self.finish()
+        elif self.service is None:
             super().process()
         else:
             self.site = self.channel.site
@@ -158,6 +183,8 @@ class VenChannel(http.HTTPChannel):
     callLater: Any
     requests: list[VenRequest]
     certificate = b""
+    bucket: Bucket
+    neighbourhood: str
     closing = False
     _der = b""
     _deadline: IDelayedCall | None = None
@@ -165,12 +192,13 @@ class VenChannel(http.HTTPChannel):
     _between = True  # nothing has come since the last request
     _piece = b""  # all that has come of this request, if that is one piece
     _lost = False
+    _heading = True  # the head of a request has not come whole
 
     def connectionMade(self) -> None:
         """TCP is there; the handshake has its own time."""
-        self.site.connections.add(self)
         self.timeOut = self.site.limits.handshake_timeout
         super().connectionMade()
+        self.site.enter(self)
 
     def handshakeCompleted(self) -> None:
         """The peer has shown a certificate that a configured CA signed."""
@@ -190,13 +218,19 @@ class VenChannel(http.HTTPChannel):
         # It may be only the empty line that some clients send after a request.
         coming = bool(self.requests or self._buffer) and not self._handlingRequest and not self.closing
         if coming and self._deadline is None:
-            self._deadline = self.callLater(self.site.limits.request_timeout, self._late)
+            limits = self.site.limits
+            head = min(limits.header_timeout, limits.request_timeout)
+            self._deadline = self.callLater(head if self._heading else limits.request_timeout, self._late)
 
     def _known(self, head: _Head, data: bytes) -> bool:
         """Serve a request whose head is known and whose body came along; whether it was one."""
         if len(data) != len(head.data) + head.length or not data.startswith(head.data) or self._waitingForTransport:
             return False
         self.resetTimeout()
+        if later := self.site.turn_away(self):
+            fields = b"".join(b"%b: %b\r\n" % field for field in _fields(later).items())
+            self.write(self.site.head(503, fields) + _TOO_MUCH)
+            return True
         body = data[len(head.data) :]
         answer = head.service.again(self.certificate, body)
         if answer is not None:
@@ -205,7 +239,7 @@ class VenChannel(http.HTTPChannel):
             return True
         self._between = False
         request = self.requestFactory(self, False)
-        request.requestHeaders, request.service = head.headers, head.service
+        request.requestHeaders, request.service, request.later = head.headers, head.service, 0
         self.requests.append(request)
         self._command, self._path, self._version = b"POST", head.path, b"HTTP/1.1"
         request.gotLength(head.length)
@@ -243,6 +277,7 @@ class VenChannel(http.HTTPChannel):
     def allContentReceived(self) -> None:
         """The request is here in full."""
         self._in_time()
+        self._heading = True
         super().allContentReceived()
 
     def _in_time(self) -> None:
@@ -250,9 +285,16 @@ class VenChannel(http.HTTPChannel):
             self._deadline.cancel()
         self._deadline = None
 
+    def head_in_time(self) -> None:
+        """All headers are here: the body has the rest of the time."""
+        self._heading = False
+        limits = self.site.limits
+        if self._deadline is not None and limits.header_timeout < limits.request_timeout:
+            self._deadline.delay(limits.request_timeout - limits.header_timeout)
+
     def _late(self) -> None:
         self._deadline = None
-        self.refuse(408, "the request did not come in time")
+        self.refuse(408, "the request did not come in time", "header_timeout" if self._heading else "request_timeout")
 
     def _send100Continue(self) -> None:
         self.requests[-1].when_wanted(super()._send100Continue)
@@ -264,10 +306,12 @@ class VenChannel(http.HTTPChannel):
         """A line of the head is too long."""
         self._respondToBadRequestAndDisconnect()
 
-    def refuse(self, status: int, reason: str) -> None:
-        """Answer at once, and close."""
+    def refuse(self, status: int, reason: str, limit: str = "") -> None:
+        """Answer at once, and close; ``limit`` is the one that was passed."""
         if self.closing:
             return
+        if limit:
+            self.site.limited[limit] += 1
         log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
         self.tell(self.path, status, reason)
         text = reason.encode() + b"\n"
@@ -284,6 +328,8 @@ class VenChannel(http.HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for too long."""
+        if not self.certificate:
+            self.site.limited["handshake_timeout"] += 1
         if self._handlingRequest:
             self.setTimeout(self.timeOut)
         else:
@@ -306,7 +352,7 @@ class VenChannel(http.HTTPChannel):
         """The peer is gone."""
         self._in_time()
         self._lost = True
-        self.site.connections.discard(self)
+        self.site.leave(self)
         super().connectionLost(reason)
 
     def certificate_der(self) -> bytes:
@@ -343,17 +389,48 @@ class _TurnedAway(Protocol):
         self.transport.abortConnection()  # type: ignore[attr-defined]  # TCP and TLS both have it
 
 
-class VenSite(server.Site):
-    """The site of the VENs.  Over its limit of connections, the newest is turned away."""
+@attrs.define(eq=False)
+class _Address:
+    """What is known of an address."""
 
-    def __init__(self, root: Resource, limits: Limits, known: Known, told: Told, reactor: IReactorTime) -> None:
+    bucket: Bucket
+    connections: int = 0
+
+
+def _fields(later: int) -> dict[bytes, bytes]:
+    """The headers of a 503."""
+    length = b"%d" % len(_TOO_MUCH)
+    return {b"Retry-After": b"%d" % later, b"Content-Type": b"text/plain", b"Content-Length": length}
+
+
+def _neighbourhood(host: str) -> str:
+    """Of an IPv6 address the network: whoever has one, has all of them."""
+    if ":" not in host:
+        return host
+    address = IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+
+
+class VenSite(server.Site):
+    """The site of the VENs.  Over a limit of connections, the newest is turned away.
+
+    ``limited`` counts what was refused, by the names of the limits.
+    """
+
+    def __init__(
+        self, root: Resource, limits: Limits, known: Known, told: Told, limited: Counter[str], reactor: IReactorTime
+    ) -> None:
         # A body is XML whatever its Content-Type says: never a form to be parsed.
         super().__init__(root, timeout=limits.idle_timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.limits = limits
         self.known = known
         self.told = told
         self._body_limits = attrs.asdict(limits.body)
+        self.limited = limited
         self.connections: set[VenChannel] = set()
+        self._rate = Rate.of(limits.address_rate, limits.outbox)
+        self._addresses: dict[str, _Address] = {}
+        self._left: OrderedDict[str, _Address] = OrderedDict()  # those without a connection
         self._dated: tuple[int, bytes] = (-1, b"")
 
     def head(self, status: int, fields: bytes) -> bytes:
@@ -362,6 +439,39 @@ class VenSite(server.Site):
         if second != self._dated[0]:
             self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString(second))
         return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, http.RESPONSES[status], self._dated[1], fields)
+
+    def enter(self, channel: VenChannel) -> None:
+        """There is a connection more; one too many from its address is cut off before any handshake."""
+        self.connections.add(channel)
+        channel.neighbourhood = host = _neighbourhood(channel.address)
+        address = self._left.pop(host, None) or self._addresses.get(host)
+        if address is None:
+            address = _Address(self._rate.bucket(self.reactor.seconds()))
+        self._addresses[host] = address
+        address.connections += 1
+        channel.bucket = address.bucket
+        if address.connections > self.limits.connections_per_address:
+            self.limited["connections_per_address"] += 1
+            log.warn("{peer}: turned away, {n} connections from there", peer=host, n=address.connections - 1)
+            channel.forceAbortClient()
+
+    def leave(self, channel: VenChannel) -> None:
+        """There is a connection less."""
+        self.connections.discard(channel)
+        host = channel.neighbourhood
+        address = self._addresses[host]
+        address.connections -= 1
+        if not address.connections:
+            self._left[host] = self._addresses.pop(host)
+            if len(self._left) > _MOST_LEFT:
+                self._left.popitem(last=False)
+
+    def turn_away(self, channel: VenChannel) -> int:
+        """In how many seconds the message may come again that begins here; 0 where it may come in now."""
+        if wait := channel.bucket.take(self.reactor.seconds()):
+            self.limited["address_rate"] += 1
+            return math.ceil(wait)
+        return 0
 
     def body_limit(self, path: bytes) -> int:
         """How many bytes a VEN may send to this path."""
@@ -372,6 +482,7 @@ class VenSite(server.Site):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel of our own class: HTTP/2, which would hide the certificate, cannot be chosen."""
         if len(self.connections) >= self.limits.connections:
+            self.limited["connections"] += 1
             log.warn("{peer}: turned away, {n} connections are open", peer=str(addr), n=len(self.connections))
             return _TurnedAway()  # not None, which the TLS around us would take for a protocol
         channel = VenChannel()

@@ -18,6 +18,7 @@ from ..storage.events import DELIVERIES, Telling
 from ..storage.vens import Ven
 from .changes import Changes
 from .outbox import Due
+from .rates import Bucket, Rate
 
 
 @attrs.define
@@ -62,10 +63,13 @@ class Entry:
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
     user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``idle`` is its last poll that
-    found nothing, ``idle_polls`` how many did.
+    found nothing, ``idle_polls`` how many did.  ``messages`` and ``answers`` are
+    how many of them it may send.
     """
 
     ven: Ven
+    messages: Bucket
+    answers: Bucket
     due: tuple[Due, ...] | None = None
     revision: int = 0
     last_seen: datetime | None = None
@@ -137,10 +141,14 @@ class Reading:
 
 
 class Roster:
-    """The entries, at most ``size``; the least recently used leaves once what it counted is on disk."""
+    """The entries, at most ``size``; the least recently used leaves once what it counted is on disk.
 
-    def __init__(self, size: int) -> None:
+    ``rate`` is at most that of each VEN's messages, and again that of its answers to the VTN.
+    """
+
+    def __init__(self, size: int, rate: Rate) -> None:
         self._size = size
+        self._rate = rate
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._by_short: dict[bytes, tuple[Entry, bytes]] = {}
         self._readings: WeakSet[Reading] = WeakSet()
@@ -170,10 +178,11 @@ class Roster:
         self._readings.add(reading)
         return reading
 
-    def put(self, ven: Ven, full: bytes, reading: Reading) -> Entry | None:
+    def put(self, ven: Ven, full: bytes, reading: Reading, now: float) -> Entry | None:
         """The entry of a VEN that was read; None where it has changed meanwhile and must be read again.
 
-        A new epoch is a new entry: leases and what is due do not outlive a registration.
+        A new epoch is a new entry: leases and what is due do not outlive a registration.  What the VEN has sent does.
+        ``now`` are seconds of the clock.
         """
         if ven.ven_id in reading.changed:
             return None
@@ -181,7 +190,10 @@ class Roster:
         if entry is None or (entry.ven.created_at, entry.ven.epoch) != (ven.created_at, ven.epoch):
             if entry is not None:
                 self._unmap(entry)
-            entry = self._entries[ven.ven_id] = Entry(ven)
+                buckets = entry.messages, entry.answers
+            else:
+                buckets = self._rate.bucket(now), self._rate.bucket(now)
+            entry = self._entries[ven.ven_id] = Entry(ven, *buckets)
         entry.ven = ven
         short = fingerprint.short(full)
         self._by_short[short] = entry, full

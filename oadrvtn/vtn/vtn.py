@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -52,6 +52,7 @@ from .changes import NOTHING, Changes
 from .display import Distribution
 from .hooks import NEWS, Hooks
 from .outbox import Due
+from .rates import Rate
 from .replay import Rule
 from .roster import Entry, Lease, Reading, Roster, Sent
 from .traces import Traces, who
@@ -92,7 +93,7 @@ RULES: dict[type[Message], Callable[..., Any]] = {
 }
 """The rule for each message that a VEN may send: ``rule(txn, config, ven, message, now)``."""
 
-_ANSWERS = (
+ANSWERS = (
     OadrCanceledPartyRegistration,
     OadrCreatedEvent,
     OadrRegisteredReport,
@@ -180,7 +181,10 @@ class Vtn:
         self.config = config
         self.database = database
         self.clock = clock
-        self.roster = Roster(config.limits.roster)
+        limits = config.limits
+        self.roster = Roster(limits.roster, Rate.of(limits.message_rate, limits.outbox))
+        self.limited: Counter[str] = Counter()
+        """What was refused because of a limit, by its name in the configuration."""
         self.lag = Times()
         """How late the reactor called what it was to call."""
         self.polls = Nonces(_window(config), self.now())
@@ -248,7 +252,7 @@ class Vtn:
             return self.write("pin", _pin, full).addCallback(lambda _: self.identify(full))
         if not fingerprint.matches(pinned, full):
             return None
-        return self.roster.put(ven, full, reading) or self.identify(full)
+        return self.roster.put(ven, full, reading, self.clock.seconds()) or self.identify(full)
 
     def seen(self, entry: Entry) -> None:
         """A VEN was heard."""
@@ -299,7 +303,7 @@ class Vtn:
         rule = RULES[type(message)]
         if registration_id:
             rule = partial(rule, registration_id=registration_id)
-        if entry and isinstance(message, _ANSWERS):
+        if entry and isinstance(message, ANSWERS):
             rule = partial(rule, sent={key: sent.at for key, sent in entry.sent.items()})
         handled = self.write(message.name(), once(rule), self.config, ven, message)
         if entry and isinstance(message, OadrUpdateReport):

@@ -22,6 +22,7 @@ from oadrvtn.handlers.report import EiReport
 from oadrvtn.model.errors import InvalidID, NotRecognized, Unreadable, VtnError
 from oadrvtn.model.party import EiResponse, OadrResponse
 from oadrvtn.storage import vens
+from oadrvtn.vtn.rates import Rate
 from oadrvtn.wire import decode, encode
 from tests.handlers.house import House, Logged, certificate, code, create, made, poll
 
@@ -297,6 +298,7 @@ class ContractTests(SynchronousTestCase):
 class _Channel:
     certificate = certificate("ven-1")
     address = "192.0.2.1"
+    bucket = Rate(1, 1).bucket(0)
 
     def subject(self) -> str:
         return "CN=ven-1"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory
@@ -61,9 +63,11 @@ class Server:
         self.known: Any = known
         self.asked: list[bytes] = []
         resources = {"EiEvent": self.service, "EiReport": self.service}
+        limits.setdefault("header_timeout", limits.get("request_timeout", 30))
+        self.limited: Counter[str] = Counter()
         self.told: list[tuple[Any, ...]] = []
         told = lambda *what: self.told.append(what)  # noqa: E731
-        self.site = VenSite(tree(prefix, resources), Limits(**limits), self._who, told, self.clock)
+        self.site = VenSite(tree(prefix, resources), Limits(**limits), self._who, told, self.limited, self.clock)
         self._tls = TLSMemoryBIOFactory(tls_server(), False, self.site, clock=self.clock)
 
     def _who(self, certificate: bytes) -> Deferred[Any]:
@@ -100,17 +104,17 @@ class _ServerTransport(iosim.FakeTransport):
 class Connection:
     """The VEN's end of a connection.
 
-    ``shaken`` False stops before the handshake.  Nobody answers TLS's goodbye unless ``go_along``.
+    ``shaken`` False stops before the handshake.  ``host`` is where it comes from.
     """
 
-    def __init__(self, server: Server, creator: Any, shaken: bool = True) -> None:
+    def __init__(self, server: Server, creator: Any, shaken: bool = True, host: str = "192.0.2.1") -> None:
         self._server = server
         protocol: Any = server._tls.buildProtocol(None)
         self.peer = Peer()
         ours: Any = TLSMemoryBIOFactory(
             creator, True, Factory.forProtocol(lambda: self.peer), clock=server.clock
         ).buildProtocol(None)
-        self.transport = _ServerTransport(protocol, isServer=True)
+        self.transport = _ServerTransport(protocol, isServer=True, peerAddress=IPv4Address("TCP", host, 1))
         self._pump = iosim.connect(
             protocol, self.transport, ours, iosim.FakeTransport(ours, isServer=False), greet=False, clock=server.clock
         )
