@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,10 +18,14 @@ from .model.errors import InvalidData
 from .model.event import EiTarget
 from .model.values import Duration
 from .security import fingerprint
+from .storage import audit
+from .storage.audit import Action
+from .storage.database import Txn
 from .storage.events import Event
 from .storage.reports import ReportRequest
 from .storage.vens import Ven
 from .vtn import events, registration, requests
+from .vtn.changes import Changes
 from .vtn.hooks import checked
 from .vtn.reporter import Source
 from .vtn.requests import RequestSpec
@@ -129,8 +134,17 @@ class OpenADRServer:
     def _write(
         self, name: str, rule: Callable[..., Any], arguments: Callable[[VtnService], Sequence[Any]]
     ) -> Deferred[Any]:
-        """Run a rule with arguments that are read when it runs."""
-        return self._when_started(lambda service: service.vtn.write(name, rule, *arguments(service)))
+        """Run a rule with arguments that are read when it runs, and have the audit log tell of it."""
+
+        def audited(txn: Txn, *given: Any) -> tuple[Any, Changes]:
+            reply, changes = rule(txn, *given)
+            about = reply[0] if isinstance(reply, list) else reply
+            asked = hashlib.sha256(repr((name, given[:-1])).encode()).digest()
+            done = Action(who="program", action=name, object=_id_of(about), asked=asked, status=200)
+            audit.append(txn, done, given[-1])
+            return reply, changes
+
+        return self._when_started(lambda service: service.vtn.write(name, audited, *arguments(service)))
 
     # --- VENs and events ------------------------------------------------------------------------------
 
@@ -230,6 +244,10 @@ class OpenADRServer:
         )
         asked = self._write("request report", requests.request, lambda _: (ven_id, [spec]))
         return asked.addCallback(lambda made: made[0])
+
+
+def _id_of(row: Event | Ven | ReportRequest) -> str:
+    return row.event_id if isinstance(row, Event) else row.ven_id
 
 
 def _seconds(length: float | timedelta) -> float:

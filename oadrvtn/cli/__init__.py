@@ -11,6 +11,7 @@ from ..console.client import ApiError
 from ..model.config import ConfigError, example
 from ..security.certificates import CertificateFileError, printable
 from ..storage.database import DatabaseError
+from .audit import audit
 from .certs import certs
 from .completion import completion
 from .contexts import market_context
@@ -22,6 +23,7 @@ from .opts import availability, ven_opts
 from .readings import readings
 from .reports import report
 from .screen import ask, json_option, print_json, print_pairs, span
+from .tokens import token
 from .trace import trace
 from .vens import ven
 from .watch import watch
@@ -110,7 +112,8 @@ def openapi() -> None:
 
 
 for command in (
-    ven, group, market_context, event, report, readings, availability, certs, check, backup, restore, completion,
+    ven, group, market_context, event, report, readings, availability, certs, token, audit, check, backup, restore,
+    completion,
 ):  # fmt: skip
     main.add_command(command)
 for command in (traits, ven_opts, trace):

@@ -142,6 +142,12 @@ async def test_events_are_made_changed_and_cancelled_by_their_fields(places: lis
     message = await ven.poll()
     assert isinstance(message, OadrDistributeEvent)
     assert message.events[0].event.descriptor.event_status == "cancelled"
+    assert places[0].rows("SELECT who, action, object FROM audit ORDER BY number") == [
+        ("program", "add VEN", "ven-1"),
+        ("program", "add event", "peak"),
+        ("program", "modify event", "peak"),
+        ("program", "cancel event", "peak"),
+    ]
 
 
 @pytest_twisted.ensureDeferred
