@@ -8,6 +8,7 @@ TEST = [
     # tests/fuzz goes without it elsewhere, and finds less
     "atheris>=3; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'",
     "hypothesis>=6.100",
+    "jsonschema-rs>=0.30",  # comes with schemathesis
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-twisted>=1.14.3",

@@ -28,7 +28,7 @@ from .audit import Clerk
 from .desk import Desk, answer, app, problem, route
 from .door import MOST_FILE, Door
 from .metrics import Metrics
-from .shapes import show
+from .shapes import shape, show
 
 log = Logger()
 
@@ -134,7 +134,20 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
     )  # fmt: skip
 
 
-@route("GET", "/status", "read")
+_STATUS = shape(
+    "Status",
+    dict.fromkeys(
+        (
+            "vens", "vens_registered", "vens_online", "vens_waiting", "events", "events_current", "answers_overdue",
+            "readings", "report_requests", "report_gaps_asked", "provided_reports",
+        ),
+        int,
+    ),
+    vtn_id=str, version=str, started_at=datetime, uptime=int,
+)  # fmt: skip
+
+
+@route("GET", "/status", "read", _STATUS)
 async def _status(api: Api, request: IRequest) -> bytes:
     """Who this is, since when, and how many there are of everything."""
     now = api.vtn.now()
@@ -147,7 +160,7 @@ async def _status(api: Api, request: IRequest) -> bytes:
     return answer(request, about | await api.fresh("status", _counts, now))
 
 
-@route("GET", "/openapi.json", "read")
+@route("GET", "/openapi.json", "read", dict[str, Any])
 async def _openapi(api: Api, request: IRequest) -> bytes:
     """This API, described for programs."""
     return answer(request, openapi.document(api.version))

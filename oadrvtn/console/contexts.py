@@ -18,7 +18,7 @@ from ..vtn import audience
 from ..vtn.changes import Changes
 from .desk import Desk, Page, Rehearsal, answer, cut, etag, listed, route
 from .groups import Members, with_wishes
-from .shapes import A_HUNDRED, ByName, PageSize, show
+from .shapes import A_HUNDRED, ByName, PageSize, many, page_of, shape, show
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +28,10 @@ class MarketContextsQuery:
     q: str | None = None
     limit: PageSize = A_HUNDRED
     cursor: ByName | None = None
+
+
+_WITH_VENS = shape("MarketContextWithVens", contexts.MarketContext, ven_ids=many(str))
+_CHANGED = shape("MarketContextChanged", _WITH_VENS, effects=many(audience.Effect))
 
 
 def _list(txn: Txn, query: MarketContextsQuery, now: datetime) -> Page:
@@ -48,21 +52,21 @@ def _known(txn: Txn, market_context: str, now: datetime) -> tuple[dict[str, Any]
     return found, etag(found["ven_ids"])
 
 
-@route("GET", "/market-contexts", "read")
+@route("GET", "/market-contexts", "read", page_of("market_contexts", contexts.MarketContext))
 async def list_market_contexts(desk: Desk, request: IRequest, query: MarketContextsQuery) -> bytes:
     """All market contexts, with how many VENs and events each has."""
     page = await desk.read("list market contexts", _list, query, desk.vtn.now())
     return listed(request, "market_contexts", page)
 
 
-@route("GET", "/market-contexts/<id:market_context>", "read")
+@route("GET", "/market-contexts/<id:market_context>", "read", _WITH_VENS)
 async def show_market_context(desk: Desk, request: IRequest, market_context: str) -> bytes:
     """A market context with the VENs that were said to take part in it."""
     row, tag = await desk.read("show market context", _known, market_context, desk.vtn.now())
     return answer(request, row, etag=tag)
 
 
-@route("POST", "/market-contexts/<id:market_context>/members", "dispatch")
+@route("POST", "/market-contexts/<id:market_context>/members", "dispatch", _CHANGED)
 async def change_participants(
     desk: Desk, request: IRequest, query: Rehearsal, body: Members, market_context: str
 ) -> bytes:

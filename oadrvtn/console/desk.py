@@ -128,7 +128,8 @@ class Many(Generic[T]):
 class Route:
     """A way to ask: who may, the function that serves it, the class of its query, and that of its body.
 
-    ``body`` is None where it has none; ``form`` is Given or Many, or None for one of the class itself.
+    ``body`` is None where it has none; ``form`` is Given or Many, or None for one of the class itself.  ``says`` is
+    the shape of what is answered with a status, None where that is nothing; ``also`` other types of content.
     """
 
     method: str
@@ -138,13 +139,18 @@ class Route:
     query: type
     body: type | None
     form: type | None
+    says: Any
+    status: int
+    also: tuple[str, ...]
 
 
 ROUTES: list[Route] = []
 """All routes below /api/v1."""
 
 
-def route(method: str, path: str, scope: Scope) -> Callable[[Served], Served]:
+def route(
+    method: str, path: str, scope: Scope, says: Any, status: int = 200, also: tuple[str, ...] = ()
+) -> Callable[[Served], Served]:
     """Serve a method of a path below /api/v1, for a scope, by a function of a desk, a request and the path's IDs.
 
     It is given what is asked as its ``query`` and ``body``, where it has them, read as they are annotated.
@@ -154,7 +160,8 @@ def route(method: str, path: str, scope: Scope) -> Callable[[Served], Served]:
         hints = get_type_hints(serve)
         body = hints.get("body")
         form = get_origin(body)
-        told = Route(method, path, scope, serve, hints.get("query", Nothing), get_args(body)[0] if form else body, form)
+        asked_by, of = hints.get("query", Nothing), get_args(body)[0] if form else body
+        told = Route(method, path, scope, serve, asked_by, of, form, says, status, also)
         ROUTES.append(told)
         shape = re.sub("<id:(.+?)>", r"{\1}", path)
 

@@ -12,6 +12,7 @@ import attrs
 from twisted.web.iweb import IRequest
 
 from ..model.errors import InvalidID
+from ..model.values import Duration
 from ..storage import events as stored
 from ..storage.database import Txn
 from ..storage.events import Event, Tally
@@ -21,7 +22,7 @@ from ..vtn.changes import Changes
 from ..vtn.display import status_at
 from ..vtn.specs import EventSpec, spec_of
 from .desk import Desk, Given, Page, Rehearsal, answer, cut, listed, route
-from .shapes import A_HUNDRED, NO, ByTime, EventChanges, Flag, PageSize, show
+from .shapes import A_HUNDRED, NO, ByTime, EventChanges, Flag, PageSize, many, page_of, shape, show
 
 # --- what is asked ------------------------------------------------------------------------------------
 
@@ -41,6 +42,9 @@ class EventWish(Rehearsal):
     force: Flag = NO
 
 
+Status = Literal["far", "near", "active", "completed", "cancelled"]
+
+
 @attrs.frozen(kw_only=True)
 class EventsQuery:
     """Which events: those that are still sent, or ``all``; the last ``limit`` of them before a ``cursor``.
@@ -49,7 +53,7 @@ class EventsQuery:
     """
 
     all: Flag = NO
-    status: Literal["far", "near", "active", "completed", "cancelled"] | None = None
+    status: Status | None = None
     market_context: str | None = None
     ven_id: str | None = None
     group_id: str | None = None
@@ -60,6 +64,18 @@ class EventsQuery:
 
 
 # --- what is shown ------------------------------------------------------------------------------------
+
+
+_COUNTS = ("count", "offered", "answered", "unanswered", "overdue")
+_EVENT = shape(
+    "Event", EventSpec,
+    event_id=str, duration=Duration, modification_number=int, status=Status, source=str, created_at=datetime,
+    modified_at=datetime, ends_at=datetime | None, gone_at=datetime | None, deleted_at=datetime | None,
+    answers=dict[str, int],
+    counts=shape("Counts", dict.fromkeys(("vens", *_COUNTS[1:], "in", "out"), int)),
+)  # fmt: skip
+_WRITTEN = shape("EventWritten", _EVENT, told=many(events.Told), maybe=("told",))
+_ALL = shape("EventWithLedger", _EVENT, ledger=many(stored.Line), history=many(stored.Answer), opts=many(opts.EventOpt))
 
 
 def _rows(txn: Txn, events: Sequence[Event], now: datetime) -> list[dict[str, Any]]:
@@ -92,9 +108,6 @@ def _event(event: Event, tallies: Collection[Tally], now: datetime) -> dict[str,
         "answers": dict(answers),
         "counts": {"vens": counts.pop("count"), **counts, "in": answers["optIn"], "out": answers["optOut"]},
     }
-
-
-_COUNTS = ("count", "offered", "answered", "unanswered", "overdue")
 
 
 def _row(txn: Txn, event: Event, now: datetime) -> dict[str, Any]:
@@ -153,13 +166,13 @@ def _number(modification_number: int) -> str:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/events", "read")
+@route("GET", "/events", "read", page_of("events", _EVENT))
 async def list_events(desk: Desk, request: IRequest, query: EventsQuery) -> bytes:
     """The events that are still sent, or with ?all=1 all."""
     return listed(request, "events", await desk.fresh("list events", _list, query, desk.vtn.now()))
 
 
-@route("POST", "/events", "dispatch")
+@route("POST", "/events", "dispatch", _WRITTEN, 201)
 async def create_event(desk: Desk, request: IRequest, query: EventWish, body: EventSpec) -> bytes:
     """A new event; what only convention forbids is accepted with ?force=1."""
     return await desk.do(
@@ -172,14 +185,14 @@ def _create(txn: Txn, spec: EventSpec, force: bool, now: datetime) -> tuple[Even
     return events.create(txn, spec, "operator", now, force)
 
 
-@route("GET", "/events/<id:event_id>", "read")
+@route("GET", "/events/<id:event_id>", "read", _ALL)
 async def show_event(desk: Desk, request: IRequest, event_id: str) -> bytes:
     """All about an event, with every VEN's answer."""
     row = await desk.fresh("show event", _whole, event_id, desk.vtn.now())
     return answer(request, row, etag=_etag(row))
 
 
-@route("PATCH", "/events/<id:event_id>", "dispatch")
+@route("PATCH", "/events/<id:event_id>", "dispatch", _WRITTEN)
 async def modify_event(
     desk: Desk,
     request: IRequest,
@@ -199,7 +212,7 @@ def _modify(
     return events.modify(txn, event_id, changes, number, now, force)
 
 
-@route("POST", "/events/<id:event_id>/cancel", "dispatch")
+@route("POST", "/events/<id:event_id>/cancel", "dispatch", _WRITTEN)
 async def cancel_event(desk: Desk, request: IRequest, query: EventWish, body: Cancellation, event_id: str) -> bytes:
     """The end of an event for everybody: it is shown as cancelled."""
     return await _locked(desk, request, query, _cancel, body.modification_number, event_id, body.reason)
@@ -211,7 +224,7 @@ def _cancel(
     return events.cancel(txn, event_id, number, reason, now)
 
 
-@route("DELETE", "/events/<id:event_id>", "dispatch")
+@route("DELETE", "/events/<id:event_id>", "dispatch", _WRITTEN)
 async def delete_event(desk: Desk, request: IRequest, query: EventWish, event_id: str) -> bytes:
     """The end of an event for everybody: it is not shown any more, which VENs take for its cancellation."""
     return await _locked(desk, request, query, _delete, None, event_id)

@@ -24,7 +24,7 @@ from ..vtn import audience, wishes
 from ..vtn.changes import Changes
 from ..vtn.registration import current
 from .desk import Desk, Given, Page, Rehearsal, answer, cut, etag, listed, route
-from .shapes import A_HUNDRED, ByName, Name, PageSize, show
+from .shapes import A_HUNDRED, ByName, Name, PageSize, by_name, many, page_of, shape, show
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +68,15 @@ Traits = attrs.make_class(
 
 
 # --- what is shown ------------------------------------------------------------------------------------
+
+
+_SIZED = shape("GroupRow", Group, vens=int)
+_WITH_VENS = shape("GroupWithVens", Group, ven_ids=many(str))
+_EFFECTS = many(audience.Effect)
+_CHANGED = shape("GroupChanged", _WITH_VENS, effects=_EFFECTS)
+TRAITS = by_name(many(shape("KnownTrait", value=str, source=str)))
+"""By what a VEN may be targeted."""
+_TRAITS_CHANGED = shape("TraitsChanged", ven_id=str, traits=TRAITS, effects=_EFFECTS)
 
 
 def _list(txn: Txn, query: GroupsQuery) -> Page:
@@ -116,13 +125,13 @@ def revision(txn: Txn, ven_id: str) -> str:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/groups", "read")
+@route("GET", "/groups", "read", page_of("groups", _SIZED))
 async def list_groups(desk: Desk, request: IRequest, query: GroupsQuery) -> bytes:
     """All groups, with how many VENs each has."""
     return listed(request, "groups", await desk.read("list groups", _list, query))
 
 
-@route("POST", "/groups", "dispatch")
+@route("POST", "/groups", "dispatch", _WITH_VENS, 201)
 async def create_group(desk: Desk, request: IRequest, query: Rehearsal, body: NewGroup) -> bytes:
     """A new group."""
     return await desk.do(
@@ -141,14 +150,14 @@ def with_wishes(txn: Txn, config: Config, ven_ids: Collection[str], changes: Cha
     return attrs.evolve(changes, vens=changes.vens | wishes.reconcile(txn, config, ven_ids, now))
 
 
-@route("GET", "/groups/<id:group_id>", "read")
+@route("GET", "/groups/<id:group_id>", "read", _WITH_VENS)
 async def show_group(desk: Desk, request: IRequest, group_id: str) -> bytes:
     """A group with its members."""
     row = await desk.read("show group", _whole, group_id)
     return answer(request, row, etag=etag(row))
 
 
-@route("PATCH", "/groups/<id:group_id>", "dispatch")
+@route("PATCH", "/groups/<id:group_id>", "dispatch", _WITH_VENS)
 async def rename_group(desk: Desk, request: IRequest, query: Rehearsal, body: OtherName, group_id: str) -> bytes:
     """Another name for a group."""
     return await desk.do(
@@ -156,7 +165,7 @@ async def rename_group(desk: Desk, request: IRequest, query: Rehearsal, body: Ot
     )
 
 
-@route("DELETE", "/groups/<id:group_id>", "dispatch")
+@route("DELETE", "/groups/<id:group_id>", "dispatch", None, 204)
 async def delete_group(desk: Desk, request: IRequest, query: Rehearsal, group_id: str) -> bytes:
     """Forget a group that no running event has as a target."""
     return await desk.do(
@@ -170,7 +179,7 @@ def _delete_group(txn: Txn, config: Config, group_id: str, now: datetime) -> tup
     return None, with_wishes(txn, config, members, changes, now)
 
 
-@route("POST", "/groups/<id:group_id>/members", "dispatch")
+@route("POST", "/groups/<id:group_id>/members", "dispatch", _CHANGED)
 async def change_members(desk: Desk, request: IRequest, query: Rehearsal, body: Members, group_id: str) -> bytes:
     """Who comes into a group, and who leaves it."""
     return await desk.do(
@@ -186,7 +195,7 @@ def _change_members(
     return found, with_wishes(txn, config, {*add, *remove}, changes, now)
 
 
-@route("PATCH", "/vens/<id:ven_id>/traits", "dispatch")
+@route("PATCH", "/vens/<id:ven_id>/traits", "dispatch", _TRAITS_CHANGED)
 async def change_traits(
     desk: Desk,
     request: IRequest,

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import attrs
 
 from ..model.config import WantedReport
-from ..model.event import EiEventBaseline
+from ..model.event import EiEventBaseline, EiTarget
 from ..model.values import Duration
 from ..vtn.specs import EventSpec
 from .desk import ROUTES, V1, Given, Many, Route, app
@@ -35,6 +35,7 @@ from .shapes import (
     Period,
     Seconds,
     Value,
+    fields_of,
 )
 
 _TEXT = {"type": "string"}
@@ -64,6 +65,16 @@ _SCHEMAS: dict[Any, dict[str, Any]] = {
     **{kind: {"type": "string", "description": "what the page before said as next"} for kind in KEYS},
 }
 """How JSON or a query says what is no object."""
+
+_SHOWN: dict[Any, dict[str, Any]] = {
+    **{kind: _SCHEMAS[kind] for kind in (str, int, float, bool)},
+    Any: {},
+    Decimal: {"type": "number"},
+    Duration: {"type": "string", "description": "ISO 8601"},
+    datetime: {"type": "string", "format": "date-time"},
+    ItemBase: {**_SCHEMAS[ItemBase], "description": "with its unit"},
+}
+"""How answers say what is no object."""
 
 _SAID_OTHERWISE = {Value: INTERVAL, EiEventBaseline: BASELINE}
 """What is read in another form than its own."""
@@ -101,12 +112,14 @@ class _Schemas:
 
     def __init__(self) -> None:
         self.named: dict[str, dict[str, Any]] = {"Problem": _PROBLEM}
+        self._plain: dict[Any, dict[str, Any]] = _SCHEMAS
+        self._kinds: dict[str, Any] = {}
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of an annotation."""
         kind = _SAID_OTHERWISE.get(kind, kind)
-        if kind in _SCHEMAS:
-            return _SCHEMAS[kind]
+        if kind in self._plain:
+            return self._plain[kind]
         origin, parts = get_origin(kind), get_args(kind)
         if origin is Literal:
             return {"type": "string", "enum": list(parts)}
@@ -115,11 +128,18 @@ class _Schemas:
             return {"anyOf": [*some, {"type": "null"}] if NoneType in parts else some}
         if origin is tuple:
             return {"type": "array", "items": self.of(parts[0])}
-        name = kind.__name__.strip("_")
+        if origin is dict:
+            return {"type": "object", "additionalProperties": self.of(parts[1])}
+        name = self._name(kind)
+        assert self._kinds.setdefault(name, kind) is kind, f"{name} is the name of two kinds"
         if name not in self.named:
             self.named[name] = {}  # which ends a circle
             self.named[name] = self._of_class(kind)
         return {"$ref": f"#/components/schemas/{name}"}
+
+    def _name(self, kind: Any) -> str:
+        name: str = kind.__name__.strip("_")
+        return name
 
     def _of_class(self, cls: Any) -> dict[str, Any]:
         hints = get_type_hints(cls)
@@ -144,6 +164,31 @@ class _Schemas:
         }
 
 
+class _Shown(_Schemas):
+    """The schemas of what is answered: as ``show`` writes it, and every field is there."""
+
+    def __init__(self, read: dict[str, dict[str, Any]]) -> None:
+        super().__init__()
+        self.named = read
+        self._taken = set(read)
+        self._plain = _SHOWN
+
+    def _name(self, kind: Any) -> str:
+        name = super()._name(kind)
+        return f"{name}Shown" if name in self._taken else name
+
+    def _of_class(self, cls: Any) -> dict[str, Any]:
+        fields = fields_of(cls)
+        there = () if cls is EiTarget else cls.__required_keys__ if is_typeddict(cls) else fields
+        return {
+            "type": "object",
+            **({} if is_typeddict(cls) else {"description": inspect.getdoc(cls) or ""}),
+            "properties": {name: self.of(kind) for name, kind in fields.items()},
+            "required": sorted(there),
+            "additionalProperties": False,
+        }
+
+
 def document(version: str, url: str = "/") -> dict[str, Any]:
     """The description of all routes."""
     schemas = _Schemas()
@@ -151,6 +196,9 @@ def document(version: str, url: str = "/") -> dict[str, Any]:
     for route in ROUTES:
         path, parameters = _path(V1 + route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(schemas, route, parameters)
+    shown = _Shown(schemas.named)
+    for route in ROUTES:
+        paths[_path(V1 + route.path)[0]][route.method.lower()]["responses"].update(_served(shown, route))
     for rule in app.url_map.iter_rules():
         if not rule.rule.startswith(f"{V1}/"):
             said = {"200": {"description": "said"}, "503": _problem("not well")}
@@ -194,7 +242,7 @@ def _operation(schemas: _Schemas, route: Route, parameters: list[dict[str, Any]]
         "tags": [route.path.split("/")[1]],
         "security": [{"token": [route.scope]}],
         "parameters": [*parameters, *asked, *heads],
-        "responses": {"4XX": _problem("not served"), "5XX": _problem("a fault of the VTN"), **_served(route.method)},
+        "responses": {"4XX": _problem("not served"), "5XX": _problem("a fault of the VTN")},
     }
     if route.body:
         operation["requestBody"] = {"required": True, "content": _contents(schemas, route)}
@@ -221,9 +269,16 @@ def _contents(schemas: _Schemas, route: Route) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _served(method: str) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": "served", "content": {"application/json": {"schema": {"type": "object"}}}}
-    return {"2XX": said} if method != "DELETE" else {"200": said, "204": {"description": "done"}}
+def _served(shown: _Shown, route: Route) -> dict[str, Any]:
+    """What is answered where all is well; of what would be made, also where that is only tried."""
+    if route.says is None:
+        return {str(route.status): {"description": "done"}}
+    content = {kind: {"schema": _TEXT} for kind in route.also}
+    said: dict[str, Any] = {"content": {"application/json": {"schema": shown.of(route.says)}, **content}}
+    if route.status != 201:
+        return {str(route.status): {"description": "served", **said}}
+    made = {name: {"schema": _TEXT} for name in ("ETag", "Location")}
+    return {"201": {"description": "made", **said, "headers": made}, "200": {"description": "only tried", **said}}
 
 
 def _problem(description: str) -> dict[str, Any]:

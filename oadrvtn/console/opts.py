@@ -12,7 +12,7 @@ from ..storage.database import Txn
 from ..vtn import opts
 from ..vtn.registration import current
 from .desk import Desk, answer, route
-from .shapes import show
+from .shapes import many, shape, show
 
 
 @attrs.frozen(kw_only=True)
@@ -31,19 +31,23 @@ class AvailabilityQuery(Window):
     group_id: str | None = None
 
 
+_TIMELINE = shape("Timeline", ven_id=str, opts=many(opts.Period))
+_AVAILABILITY = shape("AvailabilityInTime", opts.Availability, since=datetime, until=datetime)
+
+
 def _timeline(txn: Txn, ven_id: str, since: datetime, until: datetime) -> dict[str, Any]:
     current(txn, ven_id)
     return {"ven_id": ven_id, "opts": [show(period) for period in opts.timeline(txn, ven_id, since, until)]}
 
 
-@route("GET", "/vens/<id:ven_id>/opts", "read")
+@route("GET", "/vens/<id:ven_id>/opts", "read", _TIMELINE)
 async def timeline(desk: Desk, request: IRequest, query: Window, ven_id: str) -> bytes:
     """A VEN's schedules within a time."""
     since = query.since or desk.vtn.now()
     return answer(request, await desk.read("timeline", _timeline, ven_id, since, query.until))
 
 
-@route("GET", "/availability", "read")
+@route("GET", "/availability", "read", _AVAILABILITY)
 async def availability(desk: Desk, request: IRequest, query: AvailabilityQuery) -> bytes:
     """How many VENs are available within a time."""
     since = query.since or desk.vtn.now()

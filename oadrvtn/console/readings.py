@@ -20,7 +20,7 @@ from ..storage.tables import microseconds
 from ..vtn import readings
 from ..vtn.registration import current
 from .desk import Desk, Key, Page, answer, cut, leads_on, listed, route
-from .shapes import A_THOUSAND, TEN_THOUSAND, ByPoint, Limit, Period, show, write_cursor
+from .shapes import A_THOUSAND, TEN_THOUSAND, ByPoint, Limit, Period, many, page_of, shape, show, write_cursor
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +57,15 @@ _BASE = ("base_value", "base_unit")
 
 
 _RESAMPLED = [field.name for field in attrs.fields(Sample)]
+
+
+_NORMALISED = shape("NormalisedReading", Reading, without=("ven_id",), base_value=float | None, base_unit=str | None)
+_READINGS = shape(
+    "ReadingsPage", ven_id=str, truncated=bool, next=str | None, readings=many(_NORMALISED) | many(Sample)
+)  # with a period samples
+
+
+_HISTORY = page_of("states", stored.ResourceState, ven_id=str, truncated=bool)
 
 
 def _readings(txn: Txn, ven_id: str, query: ReadingsQuery, as_csv: bool) -> tuple[str, Key | None]:
@@ -117,7 +126,7 @@ def _cell(value: Any) -> Any:
     return write_instant(value) if isinstance(value, datetime) else value
 
 
-@route("GET", "/vens/<id:ven_id>/readings", "read")
+@route("GET", "/vens/<id:ven_id>/readings", "read", _READINGS, also=("text/csv",))
 async def list_readings(desk: Desk, request: IRequest, query: ReadingsQuery, ven_id: str) -> bytes:
     """A VEN's readings, as JSON or CSV."""
     accept = (request.getHeader(b"Accept") or b"").decode("latin-1")
@@ -130,19 +139,19 @@ async def list_readings(desk: Desk, request: IRequest, query: ReadingsQuery, ven
     return written.encode()
 
 
-@route("GET", "/vens/<id:ven_id>/gaps", "read")
+@route("GET", "/vens/<id:ven_id>/gaps", "read", shape("Gaps", ven_id=str, gaps=many(readings.Gap)))
 async def list_gaps(desk: Desk, request: IRequest, query: GapsQuery, ven_id: str) -> bytes:
     """What is missing of a VEN's reports."""
     return answer(request, await desk.read("gaps", _gaps, desk.vtn.config, ven_id, query, desk.vtn.now()))
 
 
-@route("GET", "/vens/<id:ven_id>/states", "read")
+@route("GET", "/vens/<id:ven_id>/states", "read", shape("States", ven_id=str, states=many(stored.ResourceState)))
 async def list_states(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """In what state a VEN's resources are."""
     return answer(request, await desk.read("states", _states, ven_id))
 
 
-@route("GET", "/vens/<id:ven_id>/states/history", "read")
+@route("GET", "/vens/<id:ven_id>/states/history", "read", _HISTORY)
 async def list_history(desk: Desk, request: IRequest, query: HistoryQuery, ven_id: str) -> bytes:
     """In what states a VEN's resources were."""
     page = await desk.read("state history", _history, ven_id, query)

@@ -20,7 +20,20 @@ from ..vtn.requests import RequestSpec
 from ..vtn.wishes import Wish
 from ..wire.codec import from_xml
 from .desk import Desk, Page, Rehearsal, answer, cut, etag, listed, route
-from .shapes import A_HUNDRED, NO_TIME, ByName, ByTime, PageSize, Seconds, show, without_document
+from .shapes import (
+    A_HUNDRED,
+    HIDDEN,
+    NO_TIME,
+    ByName,
+    ByTime,
+    PageSize,
+    Seconds,
+    many,
+    page_of,
+    shape,
+    show,
+    without_document,
+)
 
 # --- what is asked ------------------------------------------------------------------------------------
 
@@ -73,6 +86,13 @@ class EndOfRequests:
 # --- what is shown ------------------------------------------------------------------------------------
 
 
+_WISH = shape("Wish", WantedReport, wish_id=str, source=str)
+REQUEST = shape("ReportRequest", ReportRequest, without=HIDDEN, r_ids=many(str))
+"""A request of a report."""
+_REQUESTS = shape("ReportRequests", report_requests=many(REQUEST))
+_PROVIDED = shape("ProvidedReports", provided=many(shape("ProvidedReport", provided.Provided, without=HIDDEN)))
+
+
 def _wish(wish: Wish) -> dict[str, Any]:
     return {"wish_id": wish.wish_id, "source": wish.source, **show(wish.wanted)}
 
@@ -121,13 +141,13 @@ def _provided(txn: Txn, ven_id: str) -> list[dict[str, Any]]:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/wishes", "read")
+@route("GET", "/wishes", "read", page_of("wishes", _WISH))
 async def list_wishes(desk: Desk, request: IRequest, query: WishesQuery) -> bytes:
     """The readings that are wanted of every VEN that offers them."""
     return listed(request, "wishes", await desk.read("list wishes", _wishes, desk.vtn.config, query))
 
 
-@route("POST", "/wishes", "dispatch")
+@route("POST", "/wishes", "dispatch", _WISH, 201)
 async def add_wish(desk: Desk, request: IRequest, query: Rehearsal, body: WantedReport) -> bytes:
     """Want readings of every VEN that offers them, now and when it registers again."""
     return await desk.do(
@@ -142,14 +162,14 @@ def _wish_tag(row: dict[str, Any]) -> str:
     return f'"{row["wish_id"]}"'
 
 
-@route("GET", "/wishes/<id:wish_id>", "read")
+@route("GET", "/wishes/<id:wish_id>", "read", _WISH)
 async def show_wish(desk: Desk, request: IRequest, wish_id: str) -> bytes:
     """What is wanted of every VEN that offers it."""
     row = await desk.read("show wish", lambda txn: _wish(wishes.known(txn, desk.vtn.config, wish_id)))
     return answer(request, row, etag=_wish_tag(row))
 
 
-@route("DELETE", "/wishes/<id:wish_id>", "dispatch")
+@route("DELETE", "/wishes/<id:wish_id>", "dispatch", None, 204)
 async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: str) -> bytes:
     """Want them no more: the VENs are told to stop."""
     config = desk.vtn.config
@@ -159,14 +179,14 @@ async def remove_wish(desk: Desk, request: IRequest, query: Rehearsal, wish_id: 
     )  # fmt: skip
 
 
-@route("GET", "/vens/<id:ven_id>/requests", "read")
+@route("GET", "/vens/<id:ven_id>/requests", "read", page_of("report_requests", REQUEST))
 async def list_requests(desk: Desk, request: IRequest, query: RequestsQuery, ven_id: str) -> bytes:
     """The reports that a VEN was asked for, the newest last."""
     page, tag = await desk.read("list requests", _requests, ven_id, query)
     return listed(request, "report_requests", page, etag=tag)
 
 
-@route("POST", "/vens/<id:ven_id>/requests", "dispatch")
+@route("POST", "/vens/<id:ven_id>/requests", "dispatch", _REQUESTS, 201)
 async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: NewRequests, ven_id: str) -> bytes:
     """Ask a VEN for reports, all in one message."""
     specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in body.requests]
@@ -176,7 +196,7 @@ async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: N
     )  # fmt: skip
 
 
-@route("POST", "/vens/<id:ven_id>/requests/cancel", "dispatch")
+@route("POST", "/vens/<id:ven_id>/requests/cancel", "dispatch", _REQUESTS)
 async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body: EndOfRequests, ven_id: str) -> bytes:
     """Have a VEN stop reports."""
     return await desk.do(
@@ -185,7 +205,7 @@ async def cancel_requests(desk: Desk, request: IRequest, query: Rehearsal, body:
     )  # fmt: skip
 
 
-@route("GET", "/vens/<id:ven_id>/provided", "read")
+@route("GET", "/vens/<id:ven_id>/provided", "read", _PROVIDED)
 async def list_provided(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """The reports of this VTN that a VEN asked for."""
     return answer(request, {"provided": await desk.read("list provided", _provided, ven_id)})

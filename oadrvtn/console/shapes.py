@@ -10,10 +10,21 @@ import base64
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
+from typing import (
+    Any,
+    Literal,
+    NewType,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import attrs
 from cattrs import Converter
@@ -483,8 +494,11 @@ def show(value: Any) -> Any:
 
 def without_document(row: Any) -> dict[str, Any]:
     """A row of a VEN as JSON has it, but for its XML and whose it is."""
-    hidden = ("document", "ven_id")
-    return {field.name: show(getattr(row, field.name)) for field in attrs.fields(type(row)) if field.name not in hidden}
+    return {field.name: show(getattr(row, field.name)) for field in attrs.fields(type(row)) if field.name not in HIDDEN}
+
+
+HIDDEN = ("document", "ven_id")
+"""What ``without_document`` leaves out."""
 
 
 def _show_item_base(cls: type) -> Callable[[Any], dict[str, Any]]:
@@ -516,3 +530,45 @@ _shown.register_unstructure_hook(EiEventBaseline, _show_baseline)
 _shown.register_unstructure_hook_func(lambda cls: cls is ItemBase, show)
 _shown.register_unstructure_hook_factory(lambda cls: cls is EiTarget, _show_target)
 _shown.register_unstructure_hook_factory(lambda cls: cls in ITEM_BASES, _show_item_base)
+
+
+# --- the shapes of what is shown ----------------------------------------------------------------------
+
+
+_make: Any = TypedDict  # of what is known at run time only
+
+
+def shape(name: str, *of: Any, without: Collection[str] = (), maybe: Collection[str] = (), **more: Any) -> Any:
+    """What answers look like, for the description: the fields of what is shown, and ``more``.
+
+    ``of`` are attrs classes, shapes, or kinds by names; of their fields some may be left out.  Those that ``maybe``
+    names are not in every answer.
+    """
+    fields: dict[str, Any] = {}
+    for each in of:
+        fields |= each if isinstance(each, dict) else fields_of(each)
+    fields = {field: kind for field, kind in fields.items() if field not in without} | more
+    return _make(name, {field: NotRequired[kind] if field in maybe else kind for field, kind in fields.items()})
+
+
+def fields_of(cls: Any) -> dict[str, Any]:
+    """The fields of an attrs class or a shape, with their kinds."""
+    hints = get_type_hints(cls)
+    if is_typeddict(cls):
+        return hints
+    return {field.name: hints.get(field.name, field.type) for field in attrs.fields(cls)}
+
+
+def many(of: Any) -> Any:
+    """The kind of a list of these."""
+    return tuple.__class_getitem__((of, ...))
+
+
+def by_name(of: Any) -> Any:
+    """The kind of an object that has one of these under each of its names."""
+    return dict.__class_getitem__((str, of))
+
+
+def page_of(name: str, row: Any, **more: Any) -> Any:
+    """The shape of a page of a list."""
+    return shape(f"{row.__name__}Page", **more, **{name: many(row)}, next=str | None)

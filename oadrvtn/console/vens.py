@@ -13,6 +13,7 @@ from ..model.config import Config
 from ..model.errors import NotAllowed
 from ..model.event import ItemBase
 from ..model.report import OadrRegisterReport, OadrReport
+from ..model.values import Duration
 from ..security import fingerprint
 from ..storage import audience, events, opts, outbox, reports, vens
 from ..storage.audience import GROUP, PROGRAM
@@ -25,10 +26,11 @@ from ..vtn.traces import Traced, Who, who
 from ..wire import bends
 from ..wire.codec import from_xml
 from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, etag, listed, route
-from .groups import revision, traits
-from .reports import request_row
+from .groups import TRAITS, revision, traits
+from .reports import REQUEST, request_row
 from .shapes import (
     A_HUNDRED,
+    HIDDEN,
     THE_FIRST,
     ByName,
     ByNumber,
@@ -39,6 +41,10 @@ from .shapes import (
     Nothing,
     PageSize,
     Seconds,
+    by_name,
+    many,
+    page_of,
+    shape,
     show,
     without_document,
 )
@@ -127,6 +133,28 @@ class Approval:
 
 
 # --- what is shown ------------------------------------------------------------------------------------
+
+
+_FINGERPRINT = shape("KnownFingerprint", fingerprint=str, sha256=str | None)
+_CANDIDATE = shape("WaitingCertificate", _FINGERPRINT, Candidate, without=("full",))
+_ROW = shape("VenRow", Ven, signing_fingerprint=str | None, registered=bool, fingerprints=many(_FINGERPRINT))
+_LISTED = shape("ListedVen", _ROW, group_ids=many(str), market_contexts=many(str))
+_POINT = shape(
+    "OfferedDataPoint",
+    r_id=str, report_type=str, reading_type=str, unit=str | None, resource_ids=many(str),
+    min_period=Duration | None, max_period=Duration | None,
+)  # fmt: skip
+_OFFERED = shape("OfferedReport", report_specifier_id=str, report_name=str | None, data_points=many(_POINT))
+_ALL = shape(
+    "VenWithAll", _ROW,
+    traits=TRAITS, bends=by_name(shape("BendCount", count=int, last_at=datetime)),
+    outbox=many(shape("OutboxEntry", outbox.Entry, without=HIDDEN)), ledger=many(events.Line),
+    capabilities=shape("Capabilities", received_at=datetime, reports=many(_OFFERED)) | None,
+    report_requests=many(REQUEST), opts=many(shape("OptOfVen", opts.Opt, without=HIDDEN)),
+)  # fmt: skip
+
+
+_TRACE = page_of("messages", shape("TracedMessage", Traced, without=("head",), document=str))
 
 
 def _row(ven: Ven) -> dict[str, Any]:
@@ -242,13 +270,13 @@ def _unit(item_base: ItemBase | None) -> str | None:
 # --- routes -------------------------------------------------------------------------------------------
 
 
-@route("GET", "/vens", "read")
+@route("GET", "/vens", "read", page_of("vens", _LISTED))
 async def list_vens(desk: Desk, request: IRequest, query: VensQuery) -> bytes:
     """All VENs, or some."""
     return listed(request, "vens", await desk.fresh("list vens", _list, desk.vtn.config, query))
 
 
-@route("POST", "/vens", "admin")
+@route("POST", "/vens", "admin", _ALL, 201)
 async def add_ven(desk: Desk, request: IRequest, query: Rehearsal, body: NewVen) -> bytes:
     """A new VEN, known by one or two certificates."""
     return await desk.do(
@@ -269,7 +297,7 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
     return "vens", row["ven_id"]
 
 
-@route("POST", "/vens/import", "admin")
+@route("POST", "/vens/import", "admin", shape("Imported", imported=int))
 async def import_vens(desk: Desk, request: IRequest, query: Rehearsal, body: Many[ImportedVen]) -> bytes:
     """Many new VENs, all or none: a list, or CSV with these columns, in whose lists the values stand between ";"."""
     new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
@@ -283,14 +311,14 @@ def _named(ven: ImportedVen) -> dict[str, Any]:
     return attrs.asdict(ven, recurse=False) | {"name": ven.name or ven.ven_id}
 
 
-@route("GET", "/vens/<id:ven_id>", "read")
+@route("GET", "/vens/<id:ven_id>", "read", _ALL)
 async def show_ven(desk: Desk, request: IRequest, ven_id: str) -> bytes:
     """All about a VEN."""
     row, tag = await desk.fresh("show ven", lambda txn: (_whole(txn, ven_id), revision(txn, ven_id)))
     return answer(request, row, etag=tag)
 
 
-@route("GET", "/vens/<id:ven_id>/trace", "read")
+@route("GET", "/vens/<id:ven_id>/trace", "read", shape("TraceOfVen", _TRACE, ven_id=str, idle_polls=int))
 async def show_trace(desk: Desk, request: IRequest, query: TraceQuery, ven_id: str) -> bytes:
     """The last messages of a VEN, both ways, and what was wrong with them."""
     ven = await desk.read("trace", registration.current, ven_id)
@@ -298,7 +326,7 @@ async def show_trace(desk: Desk, request: IRequest, query: TraceQuery, ven_id: s
     return _traced(desk, request, query, who(ven, b""), ven_id=ven_id, idle_polls=entry.idle_polls if entry else 0)
 
 
-@route("GET", "/candidates/<id:fingerprint>/trace", "read")
+@route("GET", "/candidates/<id:fingerprint>/trace", "read", _TRACE)
 async def show_trace_of_candidate(desk: Desk, request: IRequest, query: TraceQuery, fingerprint: str) -> bytes:
     """The last messages of a certificate that no VEN has, whether it waits for approval or was refused."""
     return _traced(desk, request, query, who(None, _parsed(fingerprint)))
@@ -316,7 +344,7 @@ def _message(traced: Traced) -> dict[str, Any]:
     return row | {"document": traced.document}
 
 
-@route("PATCH", "/vens/<id:ven_id>", "admin")
+@route("PATCH", "/vens/<id:ven_id>", "admin", _ALL)
 async def change_ven(desk: Desk, request: IRequest, query: Rehearsal, body: Given[VenChanges], ven_id: str) -> bytes:
     """Another name, poll frequency or leniency, other signatures; other certificates: two while a VEN changes them."""
     return await desk.do(request, query, _change, desk.vtn.config, ven_id, body, show=_view, present=_present(ven_id))
@@ -341,19 +369,19 @@ def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now:
     return ven, Changes.of(ven_id)
 
 
-@route("DELETE", "/vens/<id:ven_id>", "admin")
+@route("DELETE", "/vens/<id:ven_id>", "admin", None, 204)
 async def remove_ven(desk: Desk, request: IRequest, query: Rehearsal, ven_id: str) -> bytes:
     """Forget a VEN and all that came from it."""
     return await desk.do(request, query, registration.remove, ven_id, status=204, present=_present(ven_id))
 
 
-@route("POST", "/vens/<id:ven_id>/request-reregistration", "dispatch")
+@route("POST", "/vens/<id:ven_id>/request-reregistration", "dispatch", _ALL, 202)
 async def request_reregistration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the wish that a VEN registers again."""
     return await _queue(desk, request, query, registration.request_reregistration, ven_id)
 
 
-@route("POST", "/vens/<id:ven_id>/cancel-registration", "admin")
+@route("POST", "/vens/<id:ven_id>/cancel-registration", "admin", _ALL, 202)
 async def cancel_registration(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
     """Queue the end of a VEN's registration."""
     return await _queue(desk, request, query, registration.request_cancellation, ven_id)
@@ -368,20 +396,20 @@ async def _queue(
     )  # fmt: skip
 
 
-@route("GET", "/candidates", "read")
+@route("GET", "/candidates", "read", page_of("candidates", _CANDIDATE))
 async def list_candidates(desk: Desk, request: IRequest, query: CandidatesQuery) -> bytes:
     """The certificates that wait for approval."""
     return listed(request, "candidates", await desk.read("list candidates", _candidates, query))
 
 
-@route("GET", "/candidates/<id:fingerprint>", "read")
+@route("GET", "/candidates/<id:fingerprint>", "read", _CANDIDATE)
 async def show_candidate(desk: Desk, request: IRequest, fingerprint: str) -> bytes:
     """A certificate that waits for approval, by its fingerprint."""
     candidate = await desk.read("show candidate", registration.waiting, _parsed(fingerprint))
     return answer(request, _candidate(candidate), etag=_candidate_tag(candidate))
 
 
-@route("POST", "/candidates/<id:fingerprint>/approve", "admin")
+@route("POST", "/candidates/<id:fingerprint>/approve", "admin", _ALL, 201)
 async def approve(desk: Desk, request: IRequest, query: Rehearsal, body: Approval, fingerprint: str) -> bytes:
     """Let in a certificate that waits; If-Match names the ETag of what it says of itself."""
     known = _parsed(fingerprint)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from http.client import HTTPConnection, HTTPResponse
 from io import BytesIO
 from typing import Any, cast
 
 import attrs
+from jsonschema_rs import validator_for
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.console import openapi
 from oadrvtn.console.api import Api
 from oadrvtn.console.audit import Clerk
 from oadrvtn.console.client import Client, File
@@ -83,6 +87,37 @@ class Answer:
         return found[0] if found else None
 
 
+@cache
+def _described() -> list[tuple[str, re.Pattern[str], dict[str, Any]]]:
+    """Of each operation the method, what its path looks like, and for each status what its JSON is held against."""
+    document = openapi.document("1")
+    components = {"components": document["components"]}
+    found = []
+    for path, operations in document["paths"].items():
+        looks = re.compile("/".join("[^/]+" if part[:1] == "{" else re.escape(part) for part in path.split("/")))
+        for method, operation in operations.items():
+            held = {
+                status: said["content"]["application/json"]["schema"] | components if "content" in said else None
+                for status, said in operation["responses"].items()
+                if status[0] == "2"
+            }
+            found.append((method.upper(), looks, {status: s and validator_for(s) for status, s in held.items()}))
+    return found
+
+
+def check(method: str, path: str, answer: Answer) -> None:
+    """Whatever the API answers where all is well is what it is described to answer."""
+    path = path.partition("?")[0]
+    if answer.status >= 300 or not path.startswith("/api/"):
+        return
+    held = next(held for way, looks, held in _described() if way == method and looks.fullmatch(path))
+    assert str(answer.status) in held, f"{method} {path} answers {answer.status}, which is not described"
+    as_told = held[str(answer.status)]
+    assert bool(as_told) == bool(answer.body), f"{method} {path}: {answer.body!r}"
+    if as_told and answer.header("Content-Type") == "application/json":
+        as_told.validate(answer.json)
+
+
 class Office:
     """A VTN whose database is in memory and answers at once."""
 
@@ -119,8 +154,10 @@ class Office:
         case = SynchronousTestCase()
         response = self.treq.request(method, f"http://vtn.example{path}", headers=sent, data=data)
         self.treq.flush()
-        answer = case.successResultOf(response)
-        return Answer(answer.code, answer.headers, case.successResultOf(answer.content()))
+        got = case.successResultOf(response)
+        answer = Answer(got.code, got.headers, case.successResultOf(got.content()))
+        check(method, path, answer)
+        return answer
 
     def token(self, scope: str, name: str | None = None, **more: Any) -> str:
         """A token that was made for somebody, called like its scope if not otherwise."""
