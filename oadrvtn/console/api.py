@@ -139,7 +139,7 @@ _STATUS = shape(
     dict.fromkeys(
         (
             "vens", "vens_registered", "vens_online", "vens_waiting", "events", "events_current", "answers_overdue",
-            "readings", "report_requests", "report_gaps_asked", "provided_reports",
+            "readings", "readings_dropped", "report_requests", "report_gaps_asked", "provided_reports",
         ),
         int,
     ),

@@ -14,12 +14,12 @@ from twisted.web.iweb import IRequest
 
 from ..model.errors import InvalidData
 from ..storage import audit
-from ..storage.audit import Action, Head
+from ..storage.audit import Action, Broken, Head, Row
 from ..storage.database import Txn
 from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
 from .desk import Desk, Page, answer, cut, listed, route
-from .shapes import A_HUNDRED, ByNumber, Flag, PageSize, show
+from .shapes import A_HUNDRED, ByNumber, Flag, PageSize, page_of, shape, show
 
 log = Logger()
 
@@ -53,13 +53,13 @@ def _list(txn: Txn, query: AuditQuery) -> Page:
     return [{**show(row), "asked": row.asked.hex(), "hash": row.hash.hex()} for row in rows], last
 
 
-@route("GET", "/audit", "admin")
+@route("GET", "/audit", "admin", page_of("audit", shape("AuditRow", Row, asked=str, hash=str)))
 async def list_audit(desk: Desk, request: IRequest, query: AuditQuery) -> bytes:
     """What operators did and were refused, from the newest page back."""
     return listed(request, "audit", await desk.read("list audit", _list, query))
 
 
-@route("GET", "/audit/verify", "admin")
+@route("GET", "/audit/verify", "admin", shape("AuditVerified", head=str, rows=int, broken=Broken | None))
 async def verify_audit(desk: Desk, request: IRequest, query: VerifyQuery) -> bytes:
     """Whether the log is as it was written: up to which head, and the first row that is not."""
     try:

@@ -15,8 +15,8 @@ from ..storage import tokens
 from ..storage.database import Txn
 from ..storage.tokens import Scope, Token
 from ..vtn.changes import NOTHING, Changes
-from .desk import Call, Desk, Page, Problem, Rehearsal, answer, cut, listed, route
-from .shapes import A_HUNDRED, ByName, Name, PageSize, Seconds, show
+from .desk import Call, Desk, Page, Problem, Rehearsal, answer, cut, etag, listed, route
+from .shapes import A_HUNDRED, ByName, Name, PageSize, Seconds, page_of, shape, show
 from .token import LOCAL, digest, id_of, make_token
 
 DAYS_90 = Seconds(90 * 86400)
@@ -42,6 +42,9 @@ class NewToken:
     name: Name
     scope: Scope
     expires_in: Seconds | None = DAYS_90
+
+
+_TOKEN = shape("KnownToken", Token, without=("digest",))
 
 
 def _shown(token: Token) -> dict[str, Any]:
@@ -84,30 +87,32 @@ def _revoke(txn: Txn, name: str, now: datetime) -> tuple[None, Changes]:
     return None, NOTHING
 
 
-@route("GET", "/tokens", "admin")
+@route("GET", "/tokens", "admin", page_of("tokens", _TOKEN))
 async def list_tokens(desk: Desk, request: IRequest, query: TokensQuery) -> bytes:
     """All tokens that were made, also those that have ended."""
     return listed(request, "tokens", await desk.read("list tokens", _list, query))
 
 
-@route("POST", "/tokens", "admin")
+@route("POST", "/tokens", "admin", shape("TokenMade", _TOKEN, token=str), 201)
 async def create_token(desk: Desk, request: IRequest, query: Rehearsal, body: NewToken) -> bytes:
     """A new token, which is shown this once."""
     if request.getHeader(b"Idempotency-Key"):
         raise Problem(400, "Idempotency-Key: is not for tokens, since the answer would have to be kept")
     text = "" if query.dry_run else make_token()
     return await desk.do(
-        request, query, _create, body, text, Call.of(request).who, where=lambda row: ("tokens", row["name"])
-    )
+        request, query, _create, body, text, Call.of(request).who,
+        tag=lambda txn, row: etag(_one(txn, row["name"])), where=lambda row: ("tokens", row["name"]),
+    )  # fmt: skip
 
 
-@route("GET", "/tokens/<id:name>", "admin")
+@route("GET", "/tokens/<id:name>", "admin", _TOKEN)
 async def show_token(desk: Desk, request: IRequest, name: str) -> bytes:
     """What a token is good for, and until when."""
-    return answer(request, await desk.read("show token", _one, name))
+    row = await desk.read("show token", _one, name)
+    return answer(request, row, etag=etag(row))
 
 
-@route("DELETE", "/tokens/<id:name>", "admin")
+@route("DELETE", "/tokens/<id:name>", "admin", None, 204)
 async def revoke_token(desk: Desk, request: IRequest, query: Rehearsal, name: str) -> bytes:
     """Let a token be good for nothing from now on; its name stays taken."""
-    return await desk.do(request, query, _revoke, name, status=204)
+    return await desk.do(request, query, _revoke, name, status=204, present=lambda txn: etag(_one(txn, name)))
