@@ -68,11 +68,9 @@ PageSize = NewType("PageSize", int)
 ByName = NewType("ByName", tuple[str])
 """Behind which text a page begins; like the others a cursor: what ``next`` said."""
 ByNumber = NewType("ByNumber", tuple[int])
-"""Before which number."""
+"""Before or behind which number."""
 ByTime = NewType("ByTime", tuple[int, str])
 """Before which moment, in microseconds, and which text of the same one."""
-ByNumber = NewType("ByNumber", tuple[int])
-"""Behind which number."""
 ByPoint = NewType("ByPoint", tuple[int, str, str])
 """Before which moment, which data point and which request (or unit) of the same one."""
 
