@@ -28,6 +28,7 @@ from .handlers.poll import OadrPoll
 from .handlers.register_party import EiRegisterParty, policy_of
 from .handlers.report import EiReport
 from .handlers.resource import ServiceResource
+from .machine import SPARE, allow_files
 from .model.config import FILES, Config, ConfigError
 from .security.certificates import CertificateFileError, Credential
 from .security.signature import Signer
@@ -38,6 +39,8 @@ from .vtn.duties import Duties
 from .vtn.reporter import Reporter, Source
 from .vtn.vtn import Vtn
 
+_BACKLOG = 4096
+"""So many may wait to be accepted: all come at once after a restart.  The system may allow fewer (somaxconn)."""
 _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
@@ -184,6 +187,12 @@ class VtnService(MultiService):
         """Bind the ports, while we may; nothing is accepted yet.  Raises StartError."""
         super().privilegedStartService()
         config, reactor = self.config, cast(IReactorTCP, self._reactor)
+        if (files := allow_files(config.limits.connections + SPARE)) < config.limits.connections + SPARE:
+            log.warn(
+                "limits.connections is {n}, but only {files} files may be open",
+                n=config.limits.connections,
+                files=files,
+            )
         listeners: list[tuple[str, Any, Any]] = [
             ("listen", config.listen, TLSMemoryBIOFactory(self.tls, False, self.site))
         ]
@@ -194,7 +203,7 @@ class VtnService(MultiService):
             listeners.append(("api", config.api, api))
         for name, place, factory in listeners:
             try:
-                port: Any = reactor.listenTCP(place.port, factory, interface=place.host)
+                port: Any = reactor.listenTCP(place.port, factory, _BACKLOG, place.host)
             except CannotListenError as error:
                 reason = getattr(error.socketError, "strerror", None) or error.socketError
                 raise StartError(f"{name}: cannot listen on {place.host or '*'}:{place.port}: {reason}") from None

@@ -14,7 +14,7 @@ HOUSE = Path(oadrvtn.__file__).parent
 
 # A file imports from its own room and from the rooms of lower floors.
 FLOORS = (
-    {"model"},
+    {"model", "machine"},
     {"wire", "security"},
     {"storage", "ven"},
     {"vtn"},

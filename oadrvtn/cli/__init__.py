@@ -17,6 +17,7 @@ from .completion import completion
 from .contexts import market_context
 from .database import backup, restore
 from .events import event
+from .fleet import fleet
 from .groups import group, traits
 from .messages import check
 from .opts import availability, ven_opts
@@ -112,8 +113,8 @@ def openapi() -> None:
 
 
 for command in (
-    ven, group, market_context, event, report, readings, availability, certs, token, audit, check, backup, restore,
-    completion,
+    ven, group, market_context, event, report, readings, availability, certs, token, audit, check, fleet, backup,
+    restore, completion,
 ):  # fmt: skip
     main.add_command(command)
 for command in (traits, ven_opts, trace):

@@ -120,20 +120,20 @@ _MOST = 10**10
 """Three centuries of seconds, ten gigabytes: what is more is a slip, and no timer takes it."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"b": 1, "kb": 1024, "mb": 1024**2}
-_duration = _measure(_SECONDS, 'a duration (seconds, or a text such as "10s", "5m", "1h", "1d")')
+read_duration = _measure(_SECONDS, 'a duration (seconds, or a text such as "10s", "5m", "1h", "1d")')
 _any_size = _measure(_BYTES, 'a size (bytes, or a text such as "256kB", "8MB")')
 
 
 def _period(raw: object) -> float:
     """A duration that is longer than nothing."""
-    if not (seconds := _duration(raw)):
+    if not (seconds := read_duration(raw)):
         raise ValueError(f"{raw!r} is not above zero")
     return seconds
 
 
 def _whole_seconds(raw: object) -> float:
     """A duration as VENs are told it: messages carry no fractions of a second."""
-    if (seconds := _duration(raw)) % 1:
+    if (seconds := read_duration(raw)) % 1:
         raise ValueError(f"{raw!r} is not a whole number of seconds")
     return seconds
 
@@ -406,7 +406,9 @@ class Retention:
     """How long what VENs report is kept; read again on SIGHUP."""
 
     readings: float = _key(
-        _duration, "400d", "Readings that began and came longer ago are dropped, and states of resources; 0 keeps all."
+        read_duration,
+        "400d",
+        "Readings that began and came longer ago are dropped, and states of resources; 0 keeps all.",
     )
 
 

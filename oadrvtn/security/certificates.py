@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -254,13 +254,21 @@ def issue(directory: str | Path, name: str, rsa: bool = False) -> Credential:
     Raises CertificateFileError if there is no CA or the files exist, ValueError for a name that is
     not made of 1 to 64 letters, digits, ``-``, ``_`` and (not first) ``.``: it becomes a file name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", name):
-        raise ValueError(f"{name!r} cannot be a name: use 1 to 64 letters, digits, '-', '_' and '.'")
-    directory = Path(directory)
-    authority = Authority(Credential.load(directory / "ca.crt", directory / "ca.key"))
-    credential = authority.issue_client(name, rsa=rsa)
-    _write(directory, {name: credential})
+    [credential] = issue_each(directory, [name], rsa)
     return credential
+
+
+def issue_each(directory: str | Path, names: Iterable[str], rsa: bool = False) -> Iterator[Credential]:
+    """``issue`` for many, one after the other."""
+    directory = Path(directory)
+    authority: Authority | None = None
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(f"{name!r} cannot be a name: use 1 to 64 letters, digits, '-', '_' and '.'")
+        authority = authority or Authority(Credential.load(directory / "ca.crt", directory / "ca.key"))
+        credential = authority.issue_client(name, rsa=rsa)
+        _write(directory, {name: credential})
+        yield credential
 
 
 def _write(directory: Path, credentials: dict[str, Credential]) -> None:

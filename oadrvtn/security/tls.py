@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,33 @@ def client_policy(
     ``lowerMaximumSecurityTo`` and ``acceptableCiphers``.
     """
     return _ClientPolicy(credential, authorities, options)
+
+
+@implementer(IPolicyForHTTPS, IOpenSSLClientConnectionCreator)
+@attrs.frozen
+class _OneOfMany:
+    """One of many clients of a program: it shows its own certificate on a context that all share."""
+
+    credential: Credential
+    shared: Callable[[bytes], IOpenSSLClientConnectionCreator]
+    creator: IOpenSSLClientConnectionCreator | None = None
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        return attrs.evolve(self, creator=self.shared(hostname))
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        assert self.creator
+        connection = self.creator.clientConnectionForTLS(tlsProtocol)
+        connection.use_certificate(self.credential.certificate)
+        connection.use_privatekey(self.credential.key)
+        return connection
+
+
+def client_policies(authorities: Sequence[x509.Certificate]) -> Callable[[Credential], IPolicyForHTTPS]:
+    """``client_policy`` for thousands of clients, which share what is not their own; intermediates are not shown."""
+    everybody = _ClientPolicy(None, authorities, {})
+    shared = cache(lambda hostname: everybody.creatorForNetloc(hostname, 0))
+    return lambda credential: _OneOfMany(credential, shared)
 
 
 def peer_certificate(transport: Any) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -58,13 +58,25 @@ _TAIL = re.compile(rf"({re.escape(_PATH)}(/\w*)?)?/*$")
 
 _M = TypeVar("_M", bound=Message)
 
+Watch = Callable[[str, str, float, str | None], object]
+"""Is told of an exchange: the VEN's name, the message's, how many seconds it took, and what went wrong, if anything."""
+
 
 class VenError(Exception):
-    """An exchange with the VTN that brought no answer to go on with; the text is safe to log."""
+    """An exchange with the VTN that brought no answer to go on with; the text is safe to log.
+
+    ``kind`` is what went wrong in a word or two, for statistics.
+    """
+
+    kind = "failed"
 
 
 class Unreachable(VenError):
     """No connection, a refused handshake, a connection lost half-way, or no answer in time."""
+
+    def __init__(self, text: str, kind: str = "unreachable") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class HttpError(VenError):
@@ -73,10 +85,13 @@ class HttpError(VenError):
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"HTTP {status}: {shown(body.decode('utf-8', 'replace'), 200)}")
         self.status = status
+        self.kind = f"HTTP {status}"
 
 
 class BadAnswer(VenError):
     """An answer that does not decode, or another message than the one that is due."""
+
+    kind = "bad answer"
 
 
 class Refused(VenError):
@@ -118,7 +133,7 @@ class VenClient:
     ``http``: a ``treq.client.HTTPClient``, or a ``treq.testing.StubTreq``.  ``base_url``: the VTN's
     address, with or without the path that OpenADR appends to it.  ``ven_id``: as it was agreed
     beforehand, else what the first registration gives.  ``signer`` signs what it sends, and has it ask for signed
-    answers; a signature that comes back is not looked at.
+    answers; a signature that comes back is not looked at.  ``watch`` is told of every exchange that is over.
 
     Every method that sends fires with the decoded answer, whatever its response code (``accepted``
     tells), or fails with a VenError.  The VTN's answers are decoded strictly, without any bend.
@@ -133,6 +148,7 @@ class VenClient:
     timeout: float = TIMEOUT
     pool: HTTPConnectionPool | None = attrs.field(default=None, repr=False)
     signer: Signer | None = attrs.field(default=None, repr=False)
+    watch: Watch | None = attrs.field(default=None, repr=False)
 
     def send(self, message: Message, service: str | None = None) -> Deferred[Any]:
         """POST the message to its service, or to this one (oadrResponse has none of its own)."""
@@ -141,13 +157,26 @@ class VenClient:
             raise ValueError(f"{message.name()} has no service of its own")
 
         def too_late(result: Any, seconds: float) -> Any:
-            raise Unreachable(f"{service}: no answer within {seconds:g} s")
+            raise Unreachable(f"{service}: no answer within {seconds:g} s", "no answer in time")
 
         document = encode(message)
         if self.signer:
             document = self.signer.sign(document, instant(self.clock))
         exchange = Deferred.fromCoroutine(self._exchange(f"{self.base_url}{_PATH}/{service}", document))
-        return exchange.addTimeout(self.timeout, self.clock, too_late)
+        exchange.addTimeout(self.timeout, self.clock, too_late)
+        return exchange.addBoth(self._watched, message.name(), self.clock.seconds()) if self.watch else exchange
+
+    def _watched(self, result: Any, kind: str, began: float) -> Any:
+        assert self.watch
+        if isinstance(result, Failure):
+            error = result.value.kind if isinstance(result.value, VenError) else None
+            if error is None:
+                return result  # it was cut off
+        else:
+            response: EiResponse | None = getattr(result, "response", None)
+            error = f"code {response.response_code}" if response and not says_yes(response.response_code) else None
+        self.watch(self.ven_name, kind, self.clock.seconds() - began, error)
+        return result
 
     async def _exchange(self, url: str, body: bytes) -> Any:
         try:
@@ -165,7 +194,7 @@ class VenClient:
         except CancelledError:
             raise
         except Exception as error:  # each layer below has a family of its own
-            raise Unreachable(f"{url}: {_reason(error)}") from error
+            raise Unreachable(f"{url}: {_reason(error)}", type(_innermost(error)).__name__) from error
         if response.code != 200:
             raise HttpError(response.code, data)
         try:
@@ -289,12 +318,15 @@ class VenClient:
 
 
 def connect(
-    reactor: Any, base_url: str, policy: IPolicyForHTTPS, ven_name: str, ven_id: str | None = None
+    reactor: Any, base_url: str, policy: IPolicyForHTTPS, ven_name: str, ven_id: str | None = None, idle: float = IDLE
 ) -> VenClient:
-    """A client that keeps its connections; ``policy`` shows the VEN's certificate and checks the VTN's."""
-    pool = HTTPConnectionPool(reactor)
+    """A client; ``policy`` shows the VEN's certificate and checks the VTN's.
+
+    ``idle``: so many seconds a connection is kept that is not used; 0 makes one for each message.
+    """
+    pool = HTTPConnectionPool(reactor, persistent=idle > 0)
     pool._factory = _QuietFactory
-    pool.cachedConnectionTimeout = int(IDLE)
+    pool.cachedConnectionTimeout = int(idle)
     http = HTTPClient(Agent(reactor, policy, pool=pool))
     return VenClient(http, base_url, ven_name, reactor, ven_id, pool=pool)
 
@@ -328,8 +360,13 @@ class _Body(Protocol):
             self.whole.errback(reason)
 
 
-def _reason(error: Exception) -> str:
-    """What the lowest layer said: Agent wraps it in a list of Failures without a text."""
+def _innermost(error: Exception) -> Exception:
+    """What the lowest layer raised: Agent wraps it in a list of Failures without a text."""
     while reasons := getattr(error, "reasons", None):
         error = reasons[0].value
+    return error
+
+
+def _reason(error: Exception) -> str:
+    error = _innermost(error)
     return f"{type(error).__name__}: {shown(error, 200)}"

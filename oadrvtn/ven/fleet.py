@@ -29,8 +29,10 @@ from ..model.event import (
     PayloadFloat,
     PowerAttributes,
     PowerReal,
+    Properties,
     QualifiedEventID,
 )
+from ..model.opt import OadrCreatedOpt
 from ..model.party import (
     EiResponse,
     OadrCanceledPartyRegistration,
@@ -139,6 +141,9 @@ class SimulatedVen(Service):
     exchanges under way.  A failure makes it pause, longer each time; what could not be reported goes
     out with a later report.  ``delay``: seconds from startService to its first message.
 
+    ``poll_frequency`` and ``report_period``, where they are given, are in place of what the VTN asks for.
+    ``opts_per_hour``: so often, on average, it sends another schedule of opts.
+
     One that is not started does nothing but what it is told by ``register``, ``poll`` and ``report``.
     """
 
@@ -146,6 +151,9 @@ class SimulatedVen(Service):
     load: LoadCurve = attrs.field()
     decide: Decide = opt_in
     delay: float = 0.0
+    poll_frequency: timedelta | None = None
+    report_period: timedelta | None = None
+    opts_per_hour: float = 0.0
     registered: bool = attrs.field(default=False, init=False)
     events: dict[str, HeldEvent] = attrs.field(factory=dict, init=False)
     _jobs: dict[str, _Job] = attrs.field(factory=dict, init=False)
@@ -245,7 +253,7 @@ class SimulatedVen(Service):
             raise
         self._poll_due = now = self._now()
         asked = answer.requested_poll_freq
-        self._poll_freq = _period(asked, now) if asked else POLL
+        self._poll_freq = self.poll_frequency or (_period(asked, now) if asked else POLL)
         self._jobs.clear()  # a registration ends what was requested before it
         self._offered = False
         self.registered = True
@@ -278,7 +286,24 @@ class SimulatedVen(Service):
             log.warn("{ven}: cannot do anything with {name}", ven=self.client.ven_name, name=message.name())
         if self.registered and not self._offered:
             await self._offer()
+        chance = self.opts_per_hour * (self._poll_freq / timedelta(hours=1))
+        for _ in range(int(chance + self._random.random()) if chance else 0):
+            await self._opt()
         return message
+
+    async def _opt(self) -> None:
+        """Say when it is available tomorrow, in place of what it said last."""
+        start = self._now().replace(minute=0, second=0, microsecond=0) + timedelta(days=1)
+        length = Duration.of(timedelta(hours=self._random.randint(1, 8)))
+        accepted(
+            await self.client.create_opt(
+                self._random.choice(("optIn", "optOut")),
+                "x-schedule",
+                available=[Properties(dtstart=start, duration=length)],
+                opt_id=f"{self.client.ven_name}_tomorrow",
+            ),
+            OadrCreatedOpt,
+        )
 
     async def _say(self, message: Message, service: str | None = None) -> None:
         """Send what the VTN answers with oadrResponse."""
@@ -427,7 +452,7 @@ class SimulatedVen(Service):
                 return _Job(request, since, max(end, now), self._poll_freq, step, end, last=True)
             due = max(start, now)
             return _Job(request, due - step, due, self._poll_freq, step, end, last=True)
-        period = _period(specifier.report_back_duration, now)
+        period = self.report_period or _period(specifier.report_back_duration, now)
         since = start + max(0, (now - start) // period) * period
         return _Job(request, since, min(since + period, end), period, step or period, end)
 

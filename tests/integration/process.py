@@ -217,7 +217,12 @@ class Vtn:
 
     def api(self, method: str, *path: str, **body: Any) -> Any:
         """What the operator's API answers."""
-        return Client.of(load(self.config)).call(method, *path, body=body or None)
+        return self.client.call(method, *path, body=body or None)
+
+    @property
+    def client(self) -> Client:
+        """Of the operator's API."""
+        return Client.of(load(self.config))
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """What the database holds, as another process sees it."""

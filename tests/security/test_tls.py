@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.security import certificates, tls
 from oadrvtn.security.certificates import Authority, CertificateFileError, Credential
-from oadrvtn.security.tls import ServerTls, TlsServer, client_policy, own_certificate, peer_certificate
+from oadrvtn.security.tls import ServerTls, TlsServer, client_policies, client_policy, own_certificate, peer_certificate
 from tests.security import link
 from tests.security.link import Link, RawClient, anonymous, client, tls_1_2, tls_server
 
@@ -353,3 +353,24 @@ class ClientTests(SynchronousTestCase):
         raw.context.set_verify(SSL.VERIFY_PEER)
         self.assertTrue(Link(tls_server(), raw).alive)
         self.assertFalse(Link(tls_server(credentials=(link.authority().issue_client("ven2"),)), raw).alive)
+
+
+class ManyClientsTests(SynchronousTestCase):
+    def test_each_shows_its_own_certificate_on_what_they_share(self) -> None:
+        policy = client_policies([certificate(link.authority())])
+        server, ports = link.tls_server(), set()
+        for name in ("one", "two"):
+            credential = link.authority().issue_client(name)
+            creator: Any = policy(credential).creatorForNetloc(b"localhost", 443)
+            joined = Link(server, creator)
+            self.assertTrue(joined.says(b"hello"))
+            self.assertEqual(
+                credential.certificate.public_bytes(Encoding.DER), peer_certificate(joined.server.transport)
+            )
+            ports.add(id(creator.creator))
+        self.assertEqual(1, len(ports), "the context is one")
+
+    def test_the_server_must_have_the_name_that_was_asked_for(self) -> None:
+        policy = client_policies([certificate(link.authority())])
+        creator: Any = policy(link.ven()).creatorForNetloc(b"elsewhere.example", 443)
+        self.assertFalse(Link(link.tls_server(), creator).says(b"hello"))

@@ -274,3 +274,34 @@ class EndlessAnswer:
 
     def loseConnection(self) -> None:
         self.closed = True
+
+
+class WatchTests(SynchronousTestCase):
+    """What is told of each exchange."""
+
+    def setUp(self) -> None:
+        self.clock = clock()
+        self.vtn = CardboardVtn()
+        self.told: list[tuple[Any, ...]] = []
+        self.client = self.vtn.client(self.clock, ven_id="ven-1", watch=lambda *what: self.told.append(what))
+
+    def test_one_that_went_well_with_its_time(self) -> None:
+        self.successResultOf(self.client.poll())
+        self.assertEqual([("site", "oadrPoll", 0.0, None)], self.told)
+
+    def test_what_went_wrong_in_a_word(self) -> None:
+        self.vtn.answers[OadrPoll] = OadrResponse(response=ok("463"))
+        self.successResultOf(self.client.poll())
+        self.vtn.answers[OadrPoll] = b"<nonsense/>"
+        self.failureResultOf(self.client.poll(), BadAnswer)
+        self.vtn.status = 503
+        self.failureResultOf(self.client.poll(), HttpError)
+        self.vtn.down = True
+        self.failureResultOf(self.client.poll(), Unreachable)
+        self.vtn.down, self.vtn.silent = False, True
+        waiting = self.client.poll()
+        self.clock.advance(self.client.timeout)
+        self.failureResultOf(waiting, Unreachable)
+        errors = ["code 463", "bad answer", "HTTP 503", "ConnectionRefusedError", "no answer in time"]
+        self.assertEqual(errors, [error for *_, error in self.told])
+        self.assertEqual(self.client.timeout, self.told[-1][2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from oadrvtn.model.event import EiEvent, OadrCreatedEvent, OadrDistributeEvent
-from oadrvtn.model.opt import OadrCreatedOpt
+from oadrvtn.model.opt import OadrCreatedOpt, OadrCreateOpt
 from oadrvtn.model.party import (
     OadrCanceledPartyRegistration,
     OadrCancelPartyRegistration,
@@ -712,3 +713,33 @@ class DispatchTests(SynchronousTestCase):
             OadrCancelPartyRegistration, OadrRequestReregistration,
         }  # fmt: skip
         self.assertEqual(brings, set(fleet.ANSWERS))
+
+
+class OwnWayTests(VenTestCase):
+    """What a simulation may have in place of what the VTN asks for."""
+
+    def test_its_own_poll_frequency(self) -> None:
+        self.ven.poll_frequency = timedelta(seconds=3)
+        self.begin()
+        self.wait(60)
+        self.assertTrue(14 <= len(self.vtn.got(OadrPoll)) <= 21, len(self.vtn.got(OadrPoll)))
+
+    def test_its_own_report_period(self) -> None:
+        self.ven.report_period = timedelta(seconds=5)
+        self.begin(OadrCreateReport(request_id="r", report_requests=(wanted("q", back="PT30S"),)))
+        self.wait(31)
+        self.assertEqual(6, len(self.vtn.got(OadrUpdateReport)))
+
+    def test_it_sends_opts_as_often_as_it_is_told_and_always_the_same_one(self) -> None:
+        self.ven.opts_per_hour = 36.0
+        self.begin()
+        self.wait(3600)
+        opts = self.vtn.got(OadrCreateOpt)
+        self.assertTrue(20 <= len(opts) <= 55, len(opts))
+        self.assertEqual({("site_tomorrow", 1)}, {(opt.opt_id, len(opt.available)) for opt in opts})
+        self.assertEqual({"optIn", "optOut"}, {opt.opt_type for opt in opts})
+
+    def test_without_that_it_sends_none(self) -> None:
+        self.begin()
+        self.wait(600)
+        self.assertEqual([], self.vtn.got(OadrCreateOpt))
