@@ -149,6 +149,7 @@ class VtnService(MultiService):
         self._take_policy()
         root = tree(config.listen.path_prefix, self._resources)
         self.site = VenSite(root, config.limits, self.vtn.identify, self.vtn.turned_away, self.vtn.limited, reactor)
+        self.site.met = self.vtn.met
         self.site.noisy = False
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)
@@ -198,7 +199,8 @@ class VtnService(MultiService):
         ]
         if config.api.enabled:
             token = load_token(config.token_path)
-            api = Api(self.vtn, token, self._clerk, answers=self.chain.answers, refused=self.tls.refused).site()
+            counted: dict[str, Any] = {"answers": self.chain.answers, "refused": self.tls.refused}
+            api = Api(self.vtn, token, self._clerk, own=self.tls.described, **counted).site()
             api.noisy = False
             listeners.append(("api", config.api, api))
         for name, place, factory in listeners:

@@ -301,6 +301,7 @@ class ReferenceTests(SynchronousTestCase):
 
     def test_each_metric_is_told(self) -> None:
         counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}, "limited": {}}
+        counters["certificates_expiring"] = {}
         metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
         exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)

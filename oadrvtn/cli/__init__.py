@@ -79,7 +79,7 @@ def status(as_json: bool) -> None:
         {
             "VTN": f"{found['vtn_id']}, version {found['version']}, up {span(found['uptime'])}",
             "VENs": f"{found['vens']} known, {found['vens_registered']} registered, {found['vens_online']} online, "
-            f"{found['vens_waiting']} waiting for approval",
+            f"{found['vens_waiting']} waiting for approval, {found['vens_suspended']} suspended",
             "Events": f"{found['events']} stored, {found['events_current']} current",
             "Reports": f"{found['report_requests']} running",
             "Readings": f"{found['readings']:,} stored, {found['readings_dropped']:,} dropped because they were old",

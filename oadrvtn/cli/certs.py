@@ -1,4 +1,4 @@
-"""Certificates at the command line: make some for trying, look into any."""
+"""Certificates at the command line: make some for trying, look into any, see which end, and revoke them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from pathlib import Path
 import click
 
 from ..security import certificates, fingerprint
-from .screen import json_option, print_json, print_pairs
+from ..security.certificates import printable
+from .screen import ask, ask_all, json_option, print_json, print_pairs, print_table
 
 
 @click.group()
 def certs() -> None:
-    """Certificates: make some for trying, look into any.
+    """Certificates: make some for trying, look into any, see which end, and revoke them.
 
     \b
       oadrvtn certs init --name vtn.example.org
       oadrvtn certs issue ven-1
       oadrvtn certs fingerprint certs/ven-1.crt
+      oadrvtn certs expiring --within 30d
+      oadrvtn certs revoke --ven ven-1
     """
 
 
@@ -92,3 +95,62 @@ def show_certificates(file: Path, as_json: bool) -> None:
     for pairs in shown:
         print_pairs({name.replace("_", " ").capitalize(): value for name, value in pairs.items()})
         click.echo()
+
+
+# --- those that a VTN knows ---------------------------------------------------------------------------
+
+
+@certs.command("expiring")
+@click.option("--within", default="30d", show_default=True, metavar="DURATION", help='Such as "90d" or "12h".')
+@json_option
+def expiring(within: str, as_json: bool) -> None:
+    """List the certificates that end within a time, or have ended: of VENs, of the VTN, and of authorities.
+
+    Of a VEN it is known once it has connected, or was added with its certificate.
+    """
+    query = {"expiring_within": within}
+    own = ask("GET", "certificates", query={**query, "limit": 1})["own"]
+    found = ask_all("certificates", of="certificates", query=query)["certificates"]
+    if as_json:
+        return print_json({"own": own, "certificates": found})
+    names = {"vtn": "this VTN", "ca": "authority"}
+    rows = [(names[row["kind"]], row) for row in own] + [(row["ven_id"], row) for row in found]
+    shown = ("not_after", "fingerprint", "subject", "issuer", "serial")
+    columns = ("Whose", "Until", "Fingerprint", "Subject", "Issuer", "Serial")
+    print_table(None, columns, ((whose, *(row[key] for key in shown)) for whose, row in rows))
+
+
+@certs.command("revoke")
+@click.argument("known", required=False, metavar="[FINGERPRINT]")
+@click.option("--ven", "ven_id", metavar="VEN_ID", help="All certificates that this VEN is known by.")
+@click.option("--undo", is_flag=True, help="Take it back.")
+@json_option
+def revoke(known: str | None, ven_id: str | None, undo: bool, as_json: bool) -> None:
+    """Refuse a certificate from now on, whatever its authority says; connections that show it are closed.
+
+    \b
+      oadrvtn certs revoke AA:BB:CC:DD:EE:FF:00:11:22:33
+      oadrvtn certs revoke --ven ven-1
+      oadrvtn certs revoke --ven ven-1 --undo
+    """
+    if bool(known) == bool(ven_id):
+        raise click.UsageError("say which: a FINGERPRINT, or --ven for all of a VEN")
+    body = {"fingerprint": known} if known else {"ven_id": ven_id}
+    found = ask("POST", "revocations", *(["restore"] if undo else []), body=body)
+    if as_json:
+        return print_json(found)
+    shorts = found["restored"] if undo else [row["fingerprint"] for row in found["revoked"]]
+    for short in shorts:
+        click.echo(printable(f"{short} is {'no longer ' if undo else ''}revoked"))
+
+
+@certs.command("revoked")
+@json_option
+def list_revoked(as_json: bool) -> None:
+    """List the certificates that were revoked here."""
+    found = ask_all("revocations", of="revocations")
+    if as_json:
+        return print_json(found)
+    columns = ("Fingerprint", "VEN", "Revoked")
+    shown = ("fingerprint", "ven_id", "revoked_at")
+    print_table(None, columns, ([row[key] for key in shown] for row in found["revocations"]))

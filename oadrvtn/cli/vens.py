@@ -39,6 +39,8 @@ def ven() -> None:
 
 
 def _state(row: Mapping[str, Any]) -> str:
+    if row["suspended_at"]:
+        return "suspended"
     if not row["registered"]:
         return "not registered"
     return "online" if row["online"] else "offline"
@@ -49,6 +51,7 @@ _STATES = {
     "offline": {"online": "0", "registered": "1"},
     "registered": {"registered": "1"},
     "unregistered": {"registered": "0"},
+    "suspended": {"suspended": "1"},
 }
 
 
@@ -100,6 +103,7 @@ def _show_ven(found: dict[str, Any], as_json: bool) -> None:
             "State": _state(found),
             "Last seen": found["last_seen"],
             "Registered": found["registered_at"],
+            "Suspended": found["suspended_at"],
             "Registration ID": found["registration_id"],
             "Polls each": f"{found['poll_frequency']:g} s{_wanted(found)}",
             "Leniency": found["leniency"],
@@ -107,7 +111,7 @@ def _show_ven(found: dict[str, Any], as_json: bool) -> None:
             "Signs with": found["signing_fingerprint"],
             **{kind.replace("_", " ").capitalize(): _values(values) for kind, values in found["traits"].items()},
             "Added by": found["source"],
-            "Fingerprints": [known["fingerprint"] for known in found["fingerprints"]],
+            "Fingerprints": [f"{known['fingerprint']}{_until(known)}" for known in found["fingerprints"]],
             "Bends": [
                 f"{name} {bend['count']:,} times, last {bend['last_at']}" for name, bend in found["bends"].items()
             ],
@@ -151,6 +155,12 @@ def _show_ven(found: dict[str, Any], as_json: bool) -> None:
     )
 
 
+def _until(known: Mapping[str, Any]) -> str:
+    """What is to be said of a certificate beside its fingerprint."""
+    said = [f"until {known['not_after']}"] * bool(known["not_after"]) + ["revoked"] * bool(known["revoked_at"])
+    return f" ({', '.join(said)})" if said else ""
+
+
 def _wanted(row: Mapping[str, Any]) -> str:
     wanted = row["wanted_poll_frequency"]
     return "" if wanted in (None, row["poll_frequency"]) else f", will be told {wanted:g} s"
@@ -190,14 +200,19 @@ def change_ven(ven_id: str, name: str | None, as_json: bool, **its_own: str | No
     _show_ven(ask("PATCH", "vens", ven_id, body=changes), as_json)
 
 
-def _certificate_fingerprint(file: Path) -> str:
-    """The whole fingerprint of the first certificate in a file."""
-    return certificates.describe(certificates.load_certificates(file)[0]).sha256
+def _pem(file: Path) -> str:
+    """The first certificate in a file."""
+    return certificates.pem(certificates.load_certificates(file)[0])
+
+
+def _known(fingerprints: Iterable[str], files: Iterable[Path]) -> dict[str, list[str]]:
+    """By what a VEN is known, as the API is told."""
+    return {"fingerprints": list(fingerprints), "certificates": list(map(_pem, files))}
 
 
 _certificate_files = click.option(
     "--certificate", "files", multiple=True, type=click.Path(path_type=Path),
-    help="Its certificate (PEM), from which the fingerprint is taken.",
+    help="Its certificate (PEM), from which the fingerprint is taken, and until when it is good.",
 )  # fmt: skip
 
 
@@ -214,10 +229,9 @@ def add_ven(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], name: 
       oadrvtn ven add ven-1 --certificate ven-1.crt --name "Cold store"
       oadrvtn ven add ven-2 --fingerprint AA:BB:CC:DD:EE:FF:00:11:22:33
     """
-    fingerprints = [*known, *map(_certificate_fingerprint, files)]
-    if not fingerprints:
+    if not known and not files:
         raise click.UsageError("say by which certificate it is known: --certificate FILE or --fingerprint AA:BB:...")
-    body = {"ven_id": ven_id, "fingerprints": fingerprints} | ({"name": name} if name else {})
+    body = {"ven_id": ven_id, **_known(known, files)} | ({"name": name} if name else {})
     _show_ven(ask("POST", "vens", body=body), as_json)
 
 
@@ -235,15 +249,15 @@ def fingerprints(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], a
       oadrvtn ven fingerprints ven-1 --certificate old.crt --certificate new.crt
       oadrvtn ven fingerprints ven-1 --certificate new.crt
     """
-    wanted = [*known, *map(_certificate_fingerprint, files)]
-    if wanted:
-        found = ask("PATCH", "vens", ven_id, body={"fingerprints": wanted})
+    if known or files:
+        found = ask("PATCH", "vens", ven_id, body=_known(known, files))
     else:
         found = ask("GET", "vens", ven_id)
     if as_json:
         return print_json(found["fingerprints"])
-    columns = ("Fingerprint", "SHA-256")
-    print_table(None, columns, ((known["fingerprint"], known["sha256"]) for known in found["fingerprints"]))
+    columns = ("Fingerprint", "SHA-256", "Until", "Revoked")
+    shown = ("fingerprint", "sha256", "not_after", "revoked_at")
+    print_table(None, columns, ([known[name] for name in shown] for known in found["fingerprints"]))
 
 
 _KINDS = {".csv": "text/csv", ".json": "application/json"}
@@ -367,6 +381,28 @@ def remove(ven_id: str, as_json: bool) -> None:
     if as_json:
         return print_json({"removed": ven_id})
     click.echo(printable(f"{ven_id} is removed"))
+
+
+@ven.command("suspend")
+@click.argument("ven_id")
+@json_option
+def suspend(ven_id: str, as_json: bool) -> None:
+    """Take nothing from a VEN any more, until it is resumed; it stays registered, and what waits for it waits."""
+    found = ask("POST", "vens", ven_id, "suspend")
+    if as_json:
+        return print_json(found)
+    click.echo(printable(f"{ven_id} is suspended: all that it says is refused (463)"))
+
+
+@ven.command("resume")
+@click.argument("ven_id")
+@json_option
+def resume(ven_id: str, as_json: bool) -> None:
+    """End the suspension of a VEN."""
+    found = ask("POST", "vens", ven_id, "resume")
+    if as_json:
+        return print_json(found)
+    click.echo(printable(f"{ven_id} is heard again"))
 
 
 @ven.command("reregister")

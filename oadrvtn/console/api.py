@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +15,8 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from ..security.certificates import Description
+from ..storage import certificates as stored_certificates
 from ..storage import events as stored_events
 from ..storage import outbox as stored_outbox
 from ..storage import provided as stored_provided
@@ -23,7 +26,7 @@ from ..storage import vens as stored_vens
 from ..storage.database import Txn
 from ..vtn.changes import NOTHING, Changes
 from ..vtn.vtn import Vtn
-from . import audit, contexts, events, groups, openapi, opts, readings, reports, tokens, vens
+from . import audit, certificates, contexts, events, groups, openapi, opts, readings, reports, tokens, vens
 from .audit import Clerk
 from .desk import Desk, answer, app, problem, route
 from .door import MOST_FILE, Door
@@ -35,7 +38,7 @@ log = Logger()
 HEALTH_TIMEOUT = 5.0
 """Seconds in which a healthy database answers."""
 
-SUBJECTS = (vens, groups, contexts, events, opts, reports, readings, tokens, audit)
+SUBJECTS = (vens, certificates, groups, contexts, events, opts, reports, readings, tokens, audit)
 """The modules that serve the API, beside this one."""
 
 
@@ -44,6 +47,7 @@ class Api(Desk):
 
     ``token`` is the one in the file; ``clerk`` keeps the audit log.  ``answers`` counts what VENs were answered, by
     message and response code, ``refused`` the TLS handshakes that were refused, by reason; both are only looked at.
+    ``own`` tells what the certificates of the VTN say.
     """
 
     def __init__(
@@ -54,8 +58,9 @@ class Api(Desk):
         *,
         answers: Mapping[tuple[str, str], int] | None = None,
         refused: Mapping[str, int] | None = None,
+        own: Callable[[], Sequence[tuple[str, Description]]] = tuple,
     ) -> None:
-        super().__init__(vtn)
+        super().__init__(vtn, own)
         self._token = token
         self._clerk = clerk
         self.answers = {} if answers is None else answers
@@ -87,10 +92,16 @@ def _counts(txn: Txn, now: datetime) -> dict[str, int]:
     }
 
 
-def _gauges(txn: Txn, now: datetime) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """How many there are of everything, what waits for VENs, and how often each bend was needed."""
+_SOON = 30 * 86400
+"""Seconds before its end from when on a certificate is said to expire."""
+
+
+def _gauges(txn: Txn, now: datetime) -> tuple[dict[str, int], dict[str, int], dict[str, int], int]:
+    """How many there are of everything, what waits for VENs, how often each bend was needed, how many
+    certificates of VENs expire soon."""
     waiting = {"outbox": stored_outbox.count_open(txn), "events": stored_events.count_open(txn)}
-    return _counts(txn, now), waiting, stored_vens.bend_counts(txn)
+    ending = stored_certificates.ending(txn, certificates.until(now, _SOON))
+    return _counts(txn, now), waiting, stored_vens.bend_counts(txn), ending
 
 
 def _breath(txn: Txn, now: datetime) -> tuple[None, Changes]:
@@ -123,14 +134,18 @@ async def _ready(api: Api, request: IRequest) -> bytes:
 async def _metrics(api: Api, request: IRequest) -> bytes:
     """Prometheus' text format."""
     vtn = api.vtn
-    counts, waiting, bends = await api.fresh("metrics", _gauges, vtn.now())
+    counts, waiting, bends, ending = await api.fresh("metrics", _gauges, vtn.now())
     dropped = {(): counts.pop("readings_dropped")}
+    soon = certificates.until(vtn.now(), _SOON)
+    own = Counter(kind for kind, described in api.own() if described.not_after <= soon)
+    expiring = {"ven": ending, "vtn": own["vtn"], "ca": own["ca"]}
     gauges = {**counts, "vens_live": len(vtn.roster), "start_time_seconds": api.started_at.timestamp()}
     times = {"commit_seconds": vtn.database.commits, "loop_lag_seconds": vtn.lag}
     request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
     return api.metrics.text(
         gauges, waiting | vtn.database.waiting, times,
         messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped, limited=vtn.limited,
+        certificates_expiring=expiring,
     )  # fmt: skip
 
 
@@ -138,8 +153,9 @@ _STATUS = shape(
     "Status",
     dict.fromkeys(
         (
-            "vens", "vens_registered", "vens_online", "vens_waiting", "events", "events_current", "answers_overdue",
-            "readings", "readings_dropped", "report_requests", "report_gaps_asked", "provided_reports",
+            "vens", "vens_registered", "vens_online", "vens_suspended", "vens_waiting", "events", "events_current",
+            "answers_overdue", "readings", "readings_dropped", "report_requests", "report_gaps_asked",
+            "provided_reports",
         ),
         int,
     ),

@@ -28,6 +28,7 @@ from werkzeug.routing import BaseConverter
 
 from ..model.errors import InvalidData, InvalidID, Mistake, NotAllowed, NotRegistered, OutOfSequence, VtnError
 from ..model.values import shown
+from ..security.certificates import Description
 from ..storage import answers, audit
 from ..storage.audit import Action
 from ..storage.database import Txn
@@ -203,12 +204,13 @@ class Rehearsal:
 
 
 class Desk:
-    """What the subjects share: the VTN, and how bodies are read."""
+    """What the subjects share: the VTN, how bodies are read, and what the certificates of the VTN say, by kind."""
 
     app = app
 
-    def __init__(self, vtn: Vtn) -> None:
+    def __init__(self, vtn: Vtn, own: Callable[[], Sequence[tuple[str, Description]]] = tuple) -> None:
         self.vtn = vtn
+        self.own = own
         self.reader = Reader(vtn.now)
 
     def query(self, request: IRequest, cls: type[T]) -> T:

@@ -110,7 +110,7 @@ def traits(txn: Txn, ven_id: str) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-_SET = ("name", "source", "wanted_poll_frequency", "leniency", "signatures")
+_SET = ("name", "source", "wanted_poll_frequency", "leniency", "signatures", "suspended_at")
 
 
 def revision(txn: Txn, ven_id: str) -> str:
@@ -119,7 +119,7 @@ def revision(txn: Txn, ven_id: str) -> str:
     said = [[trait.kind, trait.value] for trait in stored.traits_of(txn, ven_id) if trait.source == "operator"]
     known = [each[-10:].hex() for each in vens.fingerprints(txn, ven_id)]
     signing = ven.signing_fingerprint and ven.signing_fingerprint.hex()
-    return etag([*(getattr(ven, name) for name in _SET), show(ven.created_at), known, signing, said])
+    return etag([*(show(getattr(ven, name)) for name in _SET), show(ven.created_at), known, signing, said])
 
 
 # --- routes -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ _GAUGES = {
     "vens_registered": "VENs that are registered",
     "vens_online": "VENs that were heard lately",
     "vens_waiting": "Certificates that wait for approval",
+    "vens_suspended": "VENs that are suspended",
     "vens_live": "VENs whose live state is in memory",
     "events": "Events that are stored",
     "events_current": "Events that are still sent",
@@ -40,6 +41,11 @@ _TIMES = {
     "loop_lag_seconds": "How late the reactor came to what it was to do, looked at once in a second",
 }
 
+_LABELLED = {
+    "certificates_expiring": ("Certificates that expire within 30 days, or have expired", "of"),
+}
+"""Gauges with a label each."""
+
 _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("Messages that were answered", ("message", "response_code")),
     "tls_refused": ("TLS handshakes that were refused", ("reason",)),
@@ -57,7 +63,7 @@ class Metrics:
         self._gauges: Mapping[str, float] = {}
         self._queues: Mapping[str, int] = {}
         self._times: Mapping[str, Times] = {}
-        self._counters: Mapping[str, Mapping[Any, int]] = {}
+        self._labelled: Mapping[str, Mapping[Any, int]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -67,10 +73,10 @@ class Metrics:
         gauges: Mapping[str, float],
         queues: Mapping[str, int],
         times: Mapping[str, Times],
-        **counters: Mapping[Any, int],
+        **labelled: Mapping[Any, int],
     ) -> bytes:
-        """The exposition: gauges, queues and times by name, and each counter by its label or tuple of labels."""
-        self._gauges, self._queues, self._times, self._counters = gauges, queues, times, counters
+        """The exposition: gauges, queues and times by name, and what has labels by its label or tuple of labels."""
+        self._gauges, self._queues, self._times, self._labelled = gauges, queues, times, labelled
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -82,11 +88,16 @@ class Metrics:
         for name in _QUEUES:
             waiting.add_metric((name,), self._queues[name])
         yield waiting
+        for name, (meaning, label) in _LABELLED.items():
+            gauge = GaugeMetricFamily(f"oadrvtn_{name}", meaning, labels=(label,))
+            for key, count in self._labelled[name].items():
+                gauge.add_metric((key,), count)
+            yield gauge
         for name, meaning in _TIMES.items():
             times = self._times[name]
             yield HistogramMetricFamily(f"oadrvtn_{name}", meaning, buckets=times.buckets, sum_value=times.total)
         for name, (meaning, labels) in _COUNTERS.items():
             family = CounterMetricFamily(f"oadrvtn_{name}", meaning, labels=labels)
-            for key, count in self._counters[name].items():
+            for key, count in self._labelled[name].items():
                 family.add_metric(key if isinstance(key, tuple) else (key,), count)
             yield family

@@ -44,6 +44,7 @@ from ..model.event import (
 )
 from ..model.values import STRING, Duration, read_instant, shown, write_instant
 from ..security import fingerprint
+from ..security.certificates import Description, read_pem
 from ..vtn.specs import EventSpec
 
 T = TypeVar("T")
@@ -55,6 +56,8 @@ MOST_ROWS = 1000
 Name = NewType("Name", str)
 """A text that says something."""
 Fingerprint = NewType("Fingerprint", bytes)
+Pem = NewType("Pem", Description)
+"""A certificate in PEM, of which is read what it says."""
 Flag = NewType("Flag", bool)
 """A yes or no in a query."""
 Seconds = NewType("Seconds", float)
@@ -295,6 +298,10 @@ def _fingerprint(raw: object, _: object) -> bytes:
     return fingerprint.parse(_string(raw))
 
 
+def _pem(raw: object, _: object) -> Description:
+    return read_pem(_string(raw))
+
+
 def _list(raw: object) -> list[Any]:
     if not isinstance(raw, list):
         raise ValueError(f"{shown(raw)} is not a list")
@@ -338,6 +345,7 @@ class Reader:
             Name: _name,
             Seconds: _seconds,
             Fingerprint: _fingerprint,
+            Pem: _pem,
             Flag: _flag,
             Period: _period,
             Limit: _limit(MOST_READINGS),

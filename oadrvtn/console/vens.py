@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,21 +10,24 @@ import attrs
 from twisted.web.iweb import IRequest
 
 from ..model.config import Config
-from ..model.errors import NotAllowed
+from ..model.errors import InvalidData, NotAllowed
 from ..model.event import ItemBase
 from ..model.report import OadrRegisterReport, OadrReport
 from ..model.values import Duration
 from ..security import fingerprint
+from ..security.certificates import Description
 from ..storage import audience, events, opts, outbox, reports, vens
+from ..storage import certificates as stored_certificates
 from ..storage.audience import GROUP, PROGRAM
 from ..storage.database import Txn
 from ..storage.tables import microseconds
 from ..storage.vens import Candidate, Ven
-from ..vtn import imports, registration
+from ..vtn import certificates, imports, registration
 from ..vtn.changes import Changes
 from ..vtn.traces import Traced, Who, who
 from ..wire import bends
 from ..wire.codec import from_xml
+from .certificates import CERTIFICATE, KNOWN_BY, certificate_row, known_by
 from .desk import Desk, Given, Many, Page, Problem, Rehearsal, answer, cut, etag, listed, route
 from .groups import TRAITS, revision, traits
 from .reports import REQUEST, request_row
@@ -40,6 +43,7 @@ from .shapes import (
     Name,
     Nothing,
     PageSize,
+    Pem,
     Seconds,
     by_name,
     many,
@@ -63,6 +67,7 @@ class VensQuery:
     q: str | None = None
     online: Flag | None = None
     registered: Flag | None = None
+    suspended: Flag | None = None
     group_id: str | None = None
     leniency: Literal[tuple(bends.PROFILES)] | None = None  # type: ignore[valid-type]
     limit: PageSize = A_HUNDRED
@@ -87,11 +92,12 @@ class TraceQuery:
 
 @attrs.frozen(kw_only=True)
 class NewVen:
-    """A VEN that is to be let in."""
+    """A VEN that is to be let in, known by fingerprints or by whole certificates."""
 
     ven_id: Name
     name: str | None = None
-    fingerprints: tuple[Fingerprint, ...]
+    fingerprints: tuple[Fingerprint, ...] | None = None
+    certificates: tuple[Pem, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -118,6 +124,7 @@ class VenChanges:
 
     name: Name | None = None
     fingerprints: tuple[Fingerprint, ...] | None = None
+    certificates: tuple[Pem, ...] | None = None
     poll_frequency: Seconds | None = None
     leniency: str | None = None
     signatures: str | None = None
@@ -135,9 +142,8 @@ class Approval:
 # --- what is shown ------------------------------------------------------------------------------------
 
 
-_FINGERPRINT = shape("KnownFingerprint", fingerprint=str, sha256=str | None)
-_CANDIDATE = shape("WaitingCertificate", _FINGERPRINT, Candidate, without=("full",))
-_ROW = shape("VenRow", Ven, signing_fingerprint=str | None, registered=bool, fingerprints=many(_FINGERPRINT))
+_CANDIDATE = shape("WaitingCertificate", KNOWN_BY, Candidate, without=("full",))
+_ROW = shape("VenRow", Ven, signing_fingerprint=str | None, registered=bool, fingerprints=many(KNOWN_BY))
 _LISTED = shape("ListedVen", _ROW, group_ids=many(str), market_contexts=many(str))
 _POINT = shape(
     "OfferedDataPoint",
@@ -146,7 +152,7 @@ _POINT = shape(
 )  # fmt: skip
 _OFFERED = shape("OfferedReport", report_specifier_id=str, report_name=str | None, data_points=many(_POINT))
 _ALL = shape(
-    "VenWithAll", _ROW,
+    "VenWithAll", _ROW, fingerprints=many(CERTIFICATE),
     traits=TRAITS, bends=by_name(shape("BendCount", count=int, last_at=datetime)),
     outbox=many(shape("OutboxEntry", outbox.Entry, without=HIDDEN)), ledger=many(events.Line),
     capabilities=shape("Capabilities", received_at=datetime, reports=many(_OFFERED)) | None,
@@ -173,7 +179,8 @@ _SAID = (GROUP, PROGRAM)
 def _list(txn: Txn, config: Config, query: VensQuery) -> Page:
     found = vens.found(
         txn, query.cursor, query.limit, text=query.q, online=query.online, registered=query.registered,
-        leniency=query.leniency, usual_leniency=config.registration.leniency, group_id=query.group_id,
+        suspended=query.suspended, leniency=query.leniency, usual_leniency=config.registration.leniency,
+        group_id=query.group_id,
     )  # fmt: skip
     page, last = cut(found, query.limit, lambda ven: (ven.ven_id,))
     ids = [ven.ven_id for ven in page]
@@ -181,7 +188,7 @@ def _list(txn: Txn, config: Config, query: VensQuery) -> Page:
     rows = [
         {
             **_row(ven),
-            "fingerprints": [_fingerprint(each) for each in known.get(ven.ven_id, ())],
+            "fingerprints": [_known_by(each) for each in known.get(ven.ven_id, ())],
             **{kind: said.get((ven.ven_id, kind), []) for kind in _SAID},
         }
         for ven in page
@@ -197,7 +204,7 @@ def _whole(txn: Txn, ven_id: str) -> dict[str, Any]:
     old = set(over[:-_RECENT])
     return {
         **_row(registration.current(txn, ven_id)),
-        "fingerprints": [_fingerprint(known) for known in vens.fingerprints(txn, ven_id)],
+        "fingerprints": [certificate_row(each) for each in stored_certificates.of_ven(txn, ven_id)],
         "traits": traits(txn, ven_id),
         "bends": {
             bend: {"count": count, "last_at": show(last_at)}
@@ -223,7 +230,7 @@ def _candidates(txn: Txn, query: CandidatesQuery) -> Page:
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
     return {
-        **_fingerprint(candidate.full),
+        **_known_by(candidate.full),
         "subject": candidate.subject,
         "ven_id": candidate.ven_id,
         "ven_name": candidate.ven_name,
@@ -232,9 +239,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _fingerprint(known: bytes) -> dict[str, str | None]:
-    whole = fingerprint.show(known) if len(known) == fingerprint.FULL else None
-    return {"fingerprint": fingerprint.show(fingerprint.short(known)), "sha256": whole}
+def _known_by(known: bytes) -> dict[str, str | None]:
+    return known_by(fingerprint.short(known), known if len(known) == fingerprint.FULL else None)
 
 
 def _capability(capability: reports.Capability) -> dict[str, Any]:
@@ -279,10 +285,21 @@ async def list_vens(desk: Desk, request: IRequest, query: VensQuery) -> bytes:
 @route("POST", "/vens", "admin", _ALL, 201)
 async def add_ven(desk: Desk, request: IRequest, query: Rehearsal, body: NewVen) -> bytes:
     """A new VEN, known by one or two certificates."""
-    return await desk.do(
-        request, query, registration.add_new, desk.vtn.config, body.ven_id, body.name or body.ven_id, body.fingerprints,
-        show=_view, where=_place, tag=_tag,
-    )  # fmt: skip
+    return await desk.do(request, query, _add, desk.vtn.config, body, show=_view, where=_place, tag=_tag)
+
+
+def _add(txn: Txn, config: Config, new: NewVen, now: datetime) -> tuple[Ven, Changes]:
+    if new.fingerprints is None and not new.certificates:
+        raise InvalidData.at("fingerprints", "is missing")
+    known = _known(new.fingerprints, new.certificates)
+    done = registration.add_new(txn, config, new.ven_id, new.name or new.ven_id, known, now)
+    stored_certificates.note(txn, [certificates.row(each) for each in new.certificates])
+    return done
+
+
+def _known(fingerprints: Sequence[bytes] | None, described: Sequence[Description] | None) -> list[bytes]:
+    """By what a VEN is known: fingerprints, and those of certificates."""
+    return [*(fingerprints or ()), *(fingerprint.parse(each.sha256) for each in described or ())]
 
 
 def _tag(txn: Txn, row: dict[str, Any]) -> str:
@@ -352,12 +369,15 @@ async def change_ven(desk: Desk, request: IRequest, query: Rehearsal, body: Give
 
 def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now: datetime) -> tuple[Ven, Changes]:
     ven = registration.current(txn, ven_id)
-    if changes.keys() & {"name", "fingerprints"}:
+    if changes.keys() & {"name", "fingerprints", "certificates"}:
         if ven.source == "config":
             raise NotAllowed(f"VEN {ven_id!r} is listed in the configuration file: change it there")
-        known = changes.get("fingerprints")
-        known = vens.fingerprints(txn, ven_id) if known is None else known
+        described = changes.get("certificates") or ()
+        known = _known(changes.get("fingerprints"), described)
+        if changes.get("fingerprints") is None and not described:
+            known = vens.fingerprints(txn, ven_id)
         registration.add(txn, config, ven_id, changes.get("name") or ven.name, known, "operator", now)
+        stored_certificates.note(txn, [certificates.row(each) for each in described])
     if "poll_frequency" in changes:
         registration.set_poll_frequency(txn, config, ven_id, changes["poll_frequency"], now)
     if "leniency" in changes:
@@ -373,6 +393,18 @@ def _change(txn: Txn, config: Config, ven_id: str, changes: dict[str, Any], now:
 async def remove_ven(desk: Desk, request: IRequest, query: Rehearsal, ven_id: str) -> bytes:
     """Forget a VEN and all that came from it."""
     return await desk.do(request, query, registration.remove, ven_id, status=204, present=_present(ven_id))
+
+
+@route("POST", "/vens/<id:ven_id>/suspend", "admin", _ALL)
+async def suspend(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
+    """Take nothing from a VEN any more, until it is resumed."""
+    return await desk.do(request, query, certificates.suspend, ven_id, show=_view, present=_present(ven_id))
+
+
+@route("POST", "/vens/<id:ven_id>/resume", "admin", _ALL)
+async def resume(desk: Desk, request: IRequest, query: Rehearsal, body: Nothing, ven_id: str) -> bytes:
+    """End the suspension of a VEN."""
+    return await desk.do(request, query, certificates.resume, ven_id, show=_view, present=_present(ven_id))
 
 
 @route("POST", "/vens/<id:ven_id>/request-reregistration", "dispatch", _ALL, 202)

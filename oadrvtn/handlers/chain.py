@@ -279,6 +279,8 @@ class Chain:
             raise WrongEndpoint(f"{message.name()} is not for {exchange.resource.service}")
         if entry is None:
             return self._admit_stranger(exchange)
+        if entry.ven.suspended_at is not None:
+            raise NotRegistered(f"VEN {entry.ven.ven_id!r} is suspended")
         claimed = getattr(message, "ven_id", None)
         if claimed and claimed != entry.ven.ven_id:
             return self.vtn.database.read("claimed", vens.get, claimed).addCallback(self._deny, claimed)

@@ -307,6 +307,19 @@ def load_certificates(path: str | Path) -> list[x509.Certificate]:
     return certificates
 
 
+def pem(certificate: x509.Certificate) -> str:
+    """A certificate as PEM."""
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def read_pem(text: str) -> Description:
+    """What the first certificate of a PEM text says.  Raises ValueError."""
+    try:
+        return describe(x509.load_pem_x509_certificates(text.encode())[0])
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        raise ValueError("is no certificate in PEM") from None
+
+
 def _load_key(path: str | Path) -> PrivateKey:
     content = _read(path)
     if Path(path).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
@@ -335,6 +348,7 @@ class Description:
 
     subject: str
     issuer: str
+    serial: str  # in hex
     not_before: datetime
     not_after: datetime
     key: str  # "EC secp256r1", "RSA 2048"
@@ -351,6 +365,7 @@ def describe(certificate: x509.Certificate) -> Description:
     return Description(
         subject=printable(certificate.subject.rfc4514_string()),
         issuer=printable(certificate.issuer.rfc4514_string()),
+        serial=f"{certificate.serial_number:X}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         key=_describe_key(certificate),

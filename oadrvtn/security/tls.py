@@ -24,6 +24,8 @@ from zope.interface import implementer
 from .certificates import (
     CertificateFileError,
     Credential,
+    Description,
+    describe,
     is_authority,
     load_certificates,
     printable,
@@ -99,7 +101,8 @@ class TlsServer:
     ``read`` gets the settings, now and at each ``reload``; for files that is
     ``partial(ServerTls.load, pairs, ca_files)``.  What it raises flies out of the constructor.
 
-    ``refused`` counts refused handshakes by reason, for the metrics; ``credentials`` are those in use.
+    ``refused`` counts refused handshakes by reason, for the metrics; ``credentials`` and ``authorities`` are those in
+    use.
     """
 
     def __init__(self, read: Callable[[], ServerTls]) -> None:
@@ -123,6 +126,13 @@ class TlsServer:
         tls = self._read()
         self._context = _server_context(tls)
         self.credentials = tls.credentials
+        self.authorities = tls.authorities
+
+    def described(self) -> list[tuple[str, Description]]:
+        """What the certificates in use say: those of the server ("vtn") and of the authorities ("ca")."""
+        shown = [("vtn", credential.certificate) for credential in self.credentials]
+        trusted = [("ca", authority) for authority in self.authorities]
+        return [(kind, describe(certificate)) for kind, certificate in (*shown, *trusted)]
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)

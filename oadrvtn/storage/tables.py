@@ -91,10 +91,12 @@ vens = Table(
     Column("signing_fingerprint", LargeBinary(32)),
     Column("online", Boolean, nullable=False, default=False),
     Column("last_seen", Instant),
+    Column("suspended_at", Instant),
     Index(None, "online", "last_seen"),
 )
 
-# What a VEN's certificate is known by: the last ten bytes of its SHA-256, and the whole once it was seen.
+# What a VEN's certificate is known by: the last ten bytes of its SHA-256, and the whole once it was seen.  What it
+# says of itself is known once it was seen, too; ``serial`` is in hex.
 certificates = Table(
     "certificates",
     metadata,
@@ -102,6 +104,22 @@ certificates = Table(
     Column("full", LargeBinary(32)),
     _ven_id(),
     Column("added_at", Instant, nullable=False),
+    Column("subject", String),
+    Column("issuer", String),
+    Column("serial", String),
+    Column("not_after", Instant),
+    Index(None, "ven_id"),
+    Index(None, "not_after"),
+)
+
+# The certificates that operators have revoked; ``ven_id`` is whose they were then.
+revoked = Table(
+    "revoked",
+    metadata,
+    Column("short", LargeBinary(10), primary_key=True),
+    Column("full", LargeBinary(32)),
+    Column("ven_id", String),
+    Column("revoked_at", Instant, nullable=False),
     Index(None, "ven_id"),
 )
 

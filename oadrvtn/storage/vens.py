@@ -15,7 +15,7 @@ from . import readings
 from .audience import GROUP, among
 from .database import Txn
 from .paging import Cursor, page
-from .tables import Instant, bends, candidates, certificates, microseconds, traits, vens
+from .tables import Instant, bends, candidates, certificates, microseconds, revoked, traits, vens
 
 
 @attrs.frozen
@@ -27,6 +27,7 @@ class Ven:
     signs with (None: that of its connections).
     ``source`` says who let it in: "config", "operator", or the policy "handler" or "open"; "unlisted" is one
     that the configuration no longer lists.  ``epoch`` counts its registrations and their ends.
+    From one with a ``suspended_at`` nothing is taken.
     """
 
     ven_id: str
@@ -48,6 +49,7 @@ class Ven:
     signing_fingerprint: bytes | None
     online: bool
     last_seen: datetime | None
+    suspended_at: datetime | None
 
     @property
     def registered(self) -> bool:
@@ -72,7 +74,7 @@ _BY_ID = _VEN.where(vens.c.ven_id == bindparam("ven_id"))
 _BY_SHORT = (
     _VEN.add_columns(certificates.c.full)
     .join(certificates, certificates.c.ven_id == vens.c.ven_id)
-    .where(certificates.c.short == bindparam("short"))
+    .where(certificates.c.short == bindparam("short"), certificates.c.short.not_in(select(revoked.c.short)))
 )
 
 
@@ -83,7 +85,7 @@ def get(txn: Txn, ven_id: str) -> Ven | None:
 
 
 def by_fingerprint(txn: Txn, short: bytes) -> tuple[Ven, bytes | None] | None:
-    """The VEN of a certificate by its short fingerprint, and the whole one if it is pinned."""
+    """The VEN of a certificate by its short fingerprint, and the whole one if it is pinned; not of a revoked one."""
     row = txn.execute(_BY_SHORT, {"short": short}).first()
     return (Ven(*row[:-1]), row[-1]) if row else None
 
@@ -108,6 +110,7 @@ def found(
     text: str | None = None,
     online: bool | None = None,
     registered: bool | None = None,
+    suspended: bool | None = None,
     leniency: str | None = None,
     usual_leniency: str,
     group_id: str | None = None,
@@ -124,6 +127,8 @@ def found(
         query = query.where(vens.c.online.is_(online))
     if registered is not None:
         query = query.where(vens.c.registration_id.is_not(None) == registered)
+    if suspended is not None:
+        query = query.where(vens.c.suspended_at.is_not(None) == suspended)
     if leniency is not None:
         query = query.where(func.coalesce(vens.c.leniency, usual_leniency) == leniency)
     if group_id is not None:
@@ -274,16 +279,19 @@ def touch_all(txn: Txn, now: datetime) -> None:
 
 
 def counts(txn: Txn) -> dict[str, int]:
-    """How many VENs there are, registered, online, and waiting for approval."""
+    """How many VENs there are, registered, online, suspended, and waiting for approval."""
     row = txn.execute(
         select(
             func.count(),
             func.count(vens.c.registration_id),
             func.count().filter(vens.c.online.is_(True)),
+            func.count(vens.c.suspended_at),
         ).select_from(vens)
     ).one()
     waiting = txn.execute(select(func.count()).select_from(candidates)).scalar_one()
-    return {"vens": row[0], "vens_registered": row[1], "vens_online": row[2], "vens_waiting": waiting}
+    return dict(zip(("vens", "vens_registered", "vens_online", "vens_suspended"), row, strict=True)) | {
+        "vens_waiting": waiting
+    }
 
 
 # --- candidates -------------------------------------------------------------------------------------

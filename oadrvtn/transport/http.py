@@ -56,6 +56,8 @@ Known = Callable[[bytes], Deferred[Any]]
 """Tells by the SHA-256 of a certificate whether it is a VEN's (something true) or not."""
 Told = Callable[[bytes, str, str, str, str], None]
 """Is told whom we refused before any service saw it: the SHA-256, the address, where to, the status and why."""
+Met = Callable[[Any, bytes, bytes], None]
+"""Is told what ``Known`` has found, once in a connection, with the SHA-256 of the certificate and the whole of it."""
 
 
 @attrs.frozen
@@ -112,6 +114,9 @@ class VenRequest(server.Request):
         if not result or isinstance(result, Failure):
             self._limit = min(self._limit, channel.site.limits.body.unknown)
             self._check(max(length, self._received))
+        elif not channel.met:
+            channel.met = True
+            channel.site.met(result, channel.certificate, channel.certificate_der())
 
     def when_wanted(self, function: Callable[..., None], *arguments: Any) -> None:
         """Go on once it is known whose request it is, if it is still wanted then."""
@@ -174,7 +179,10 @@ class VenRequest(server.Request):
 
 @implementer(IHandshakeListener)
 class VenChannel(http.HTTPChannel):
-    """A connection of a VEN.  ``certificate`` is the SHA-256 of what it showed in the handshake."""
+    """A connection of a VEN.
+
+    ``certificate`` is the SHA-256 of what it showed in the handshake; ``met``: the VEN that it belongs to was told so.
+    """
 
     requestFactory = VenRequest
     site: VenSite
@@ -185,6 +193,7 @@ class VenChannel(http.HTTPChannel):
     certificate = b""
     bucket: Bucket
     neighbourhood: str
+    met = False
     closing = False
     _der = b""
     _deadline: IDelayedCall | None = None
@@ -425,6 +434,7 @@ class VenSite(server.Site):
         self.limits = limits
         self.known = known
         self.told = told
+        self.met: Met = lambda *_: None
         self._body_limits = attrs.asdict(limits.body)
         self.limited = limited
         self.connections: set[VenChannel] = set()

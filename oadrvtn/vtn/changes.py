@@ -14,12 +14,15 @@ class Changes:
     """What the roster must hear of once the transaction is on disk.
 
     ``vens``: these VENs' records, or what waits for them, have changed; ``everyone``: all may have.
-    ``hooks``: names of user's functions and their arguments, called in order.
+    ``hooks``: names of user's functions and their arguments, called in order.  ``revoked`` and ``restored``:
+    certificates by their short fingerprints.
     """
 
     vens: frozenset[str] = frozenset()
     everyone: bool = False
     hooks: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    revoked: frozenset[bytes] = frozenset()
+    restored: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(cls, *ven_ids: str, hooks: tuple[tuple[str, tuple[Any, ...]], ...] = ()) -> Changes:

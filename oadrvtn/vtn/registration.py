@@ -24,7 +24,7 @@ from ..model.party import (
 )
 from ..model.values import Duration, shown
 from ..security import fingerprint
-from ..storage import events, outbox, provided, reports, vens
+from ..storage import certificates, events, outbox, provided, reports, vens
 from ..storage.database import Txn
 from ..storage.vens import Candidate, Ven
 from ..wire import bends
@@ -275,6 +275,7 @@ def admit(
     one that the configuration does not list any more comes in again by an operator only.
     """
     short = fingerprint.short(full)
+    _refuse_revoked(txn, short)
     if owner := vens.owner(txn, short):
         return current(txn, owner), NOTHING
     ven_id = ven_id or generate_id("ven-")
@@ -290,6 +291,11 @@ def admit(
     vens.add_fingerprint(txn, ven_id, short, full, now)
     vens.drop_candidate(txn, short)
     return current(txn, ven_id), Changes.of(ven_id)
+
+
+def _refuse_revoked(txn: Txn, short: bytes) -> None:
+    if certificates.is_revoked(txn, short):
+        raise NotRegistered(f"the certificate {fingerprint.show(short)} is revoked")
 
 
 def enroll(
@@ -311,6 +317,7 @@ def remember(
     txn: Txn, config: Config, full: bytes, subject: str, ven_id: str | None, ven_name: str | None, now: datetime
 ) -> tuple[None, Changes]:
     """Keep a certificate on the list of those that wait for approval, with what it says of itself."""
+    _refuse_revoked(txn, fingerprint.short(full))
     candidate = Candidate(full, subject, ven_id or None, ven_name, first_seen=now, last_seen=now)
     vens.remember_candidate(txn, candidate, config.limits.unknown_certificates)
     return None, NOTHING

@@ -64,7 +64,8 @@ class Entry:
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
     user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``idle`` is its last poll that
     found nothing, ``idle_polls`` how many did.  ``messages`` and ``answers`` are
-    how many of them it may send.
+    how many of them it may send.  ``met``: certificates that it has shown, by their SHA-256; ``certificates``: what
+    those say that is not on disk yet.
     """
 
     ven: Ven
@@ -82,6 +83,8 @@ class Entry:
     sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
     shorts: set[bytes] = attrs.field(factory=set)
+    met: tuple[bytes, ...] = ()
+    certificates: tuple[dict[str, Any], ...] = ()
 
     def count(self, key: int | Telling, now: datetime) -> None:
         """Something goes out."""
@@ -127,7 +130,8 @@ class Entry:
                 row = {"ven": ven_id, "epoch": self.ven.epoch, "count": sent.count, "clean": sent.clean, "at": sent.at}
                 rows["events"].append(event | row)
         rows["bends"] = [{"ven": ven_id, "name": name, "n": n, "at": now} for name, n in self.bends.items()]
-        self.last_seen = None
+        rows["certificates"] = list(self.certificates)
+        self.last_seen, self.certificates = None, ()
         self.sent.clear()
         self.bends.clear()
         return rows

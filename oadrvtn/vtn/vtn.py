@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import attrs
+from cryptography.x509 import load_der_x509_certificate
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -39,7 +40,9 @@ from ..model.report import (
 )
 from ..model.schema import Message
 from ..security import fingerprint
+from ..security.certificates import describe
 from ..security.replay import Nonces, Window
+from ..storage import certificates as certificate_rows
 from ..storage import events as event_rows
 from ..storage import outbox as outbox_rows
 from ..storage import vens
@@ -47,7 +50,7 @@ from ..storage.database import Database, Txn
 from ..storage.events import Telling
 from ..storage.times import Times
 from ..wire.codec import from_xml
-from . import display, events, made, opts, outbox, provider, readings, registration, reports, wishes
+from . import certificates, display, events, made, opts, outbox, provider, readings, registration, reports, wishes
 from .changes import NOTHING, Changes
 from .display import Distribution
 from .hooks import NEWS, Hooks
@@ -152,11 +155,12 @@ def _configure(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Chan
 
 
 def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
-    """Write when VENs were heard, what was sent to them and how they bent the schema."""
+    """Write when VENs were heard, what was sent to them, how they bent the schema, what their certificates say."""
     vens.flush_seen(txn, rows["seen"])
     outbox_rows.count_offers(txn, rows["entries"])
     event_rows.count_offers(txn, rows["events"])
     vens.count_bends(txn, rows["bends"])
+    certificate_rows.note(txn, rows["certificates"])
     return None, NOTHING
 
 
@@ -172,7 +176,8 @@ class Vtn:
     """What the handlers and the console ask.
 
     ``hooks`` are the functions that users have added.  ``polls`` knows the signed polls of late, ``traces`` the last
-    messages of each VEN.
+    messages of each VEN.  ``revoked`` are the certificates that operators have revoked, by their short fingerprints;
+    ``look_again`` is called when there are more.
     """
 
     log = Logger()
@@ -190,6 +195,8 @@ class Vtn:
         self.polls = Nonces(_window(config), self.now())
         self.hooks = Hooks(clock, config.limits.request_timeout)
         self.traces = Traces(config.limits.trace, self.now)
+        self.revoked: set[bytes] = set()
+        self.look_again: Callable[[], object] = lambda: None
         database.publish = self._publish
 
     def now(self) -> datetime:
@@ -214,7 +221,11 @@ class Vtn:
 
     def start(self) -> Deferred[Any]:
         """What the configuration says becomes what the database says; no VEN has missed a poll yet."""
-        return self.write("start", _start, self.config).addCallback(self._started)
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        self._started(await self.write("start", _start, self.config))
+        self.revoked |= await self.database.read("revoked", certificate_rows.revoked)
 
     def _started(self, gone: list[str]) -> None:
         for ven_id in gone:
@@ -228,6 +239,10 @@ class Vtn:
 
     def _publish(self, changes: Changes) -> None:
         self.roster.publish(changes)
+        self.revoked -= changes.restored
+        if changes.revoked:
+            self.revoked |= changes.revoked
+            self.look_again()
         for name, arguments in changes.hooks:
             self.log.info(NEWS[name], **dict(zip(("ven_id", "event_id"), arguments, strict=False)))
             self.hooks.tell(name, *arguments)
@@ -269,6 +284,20 @@ class Vtn:
         entry = self.roster.find(full)
         of = who(entry.ven if entry else None, full)
         self.traces.note(of, "in", b"", peer=peer, service=service, name="", code=code, verdict=verdict)
+
+    def met(self, entry: Entry, full: bytes, der: bytes) -> None:
+        """A VEN has shown this certificate on a new connection: what it says is kept."""
+        if full in entry.met:
+            return
+        entry.met += (full,)
+        try:
+            entry.certificates += (certificates.row(describe(load_der_x509_certificate(der))),)
+        except ValueError as error:
+            self.log.warn(
+                "the certificate of VEN {ven_id!r} cannot be read: {error}", ven_id=entry.ven.ven_id, error=error
+            )
+            return
+        self.roster.dirty.add(entry)
 
     async def flush(self) -> None:
         """Write what is counted: when VENs were heard, what was sent to them, how they bent the schema."""

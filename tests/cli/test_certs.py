@@ -56,3 +56,38 @@ class CertsTests(CliTestCase):
         (shown,) = self.shown("certs", "show", file)
         self.assertEqual((False, ["vtn.example.org"]), (shown["authority"], shown["names"]))
         self.has(self.refused("certs", "show", str(self.directory / "vtn-ec.key")), "no readable PEM certificate")
+
+
+class KnownTests(CliTestCase):
+    """Those that a VTN knows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        directory = str(Path(self.mktemp()))
+        self.good("certs", "init", "--directory", directory)
+        self.good("certs", "issue", "ven-1", "--directory", directory)
+        self.file = str(Path(directory) / "ven-1.crt")
+        self.good("ven", "add", "ven-1", "--certificate", self.file)
+        self.fingerprint = self.good("certs", "fingerprint", self.file).strip()
+
+    def test_those_that_end_soon_are_listed(self) -> None:
+        self.assertNotIn(self.fingerprint, self.good("certs", "expiring"))
+        self.has(self.good("certs", "expiring", "--within", "5000d"), "ven-1", self.fingerprint, "CN=ven-1")
+        shown = self.shown("certs", "expiring", "--within", "5000d")
+        self.assertEqual(([], ["ven-1"]), (shown["own"], [row["ven_id"] for row in shown["certificates"]]))
+        self.has(self.refused("certs", "expiring", "--within", "soon"), "expiring_within")
+
+    def test_one_is_revoked_and_restored(self) -> None:
+        self.assertEqual(f"{self.fingerprint} is revoked\n", self.good("certs", "revoke", self.fingerprint))
+        self.has(self.good("ven", "show", "ven-1"), "revoked")
+        self.has(self.good("certs", "revoked"), self.fingerprint, "ven-1")
+        self.has(self.good("certs", "revoke", "--ven", "ven-1", "--undo"), "no longer revoked")
+        self.assertEqual([], self.shown("certs", "revoked")["revocations"])
+        for arguments in ([], [self.fingerprint, "--ven", "ven-1"]):
+            self.has(self.refused("certs", "revoke", *arguments, code=2), "say which")
+
+    def test_a_ven_is_suspended_and_resumed(self) -> None:
+        self.has(self.good("ven", "suspend", "ven-1"), "463")
+        self.has(self.good("ven", "list", "--state", "suspended"), "ven-1", "suspended")
+        self.good("ven", "resume", "ven-1")
+        self.assertEqual([], self.shown("ven", "list", "--state", "suspended")["vens"])

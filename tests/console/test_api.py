@@ -72,6 +72,7 @@ class StatusTests(ApiTestCase):
             "vens": 3,
             "vens_registered": 2,
             "vens_online": 2,
+            "vens_suspended": 0,
             "vens_waiting": 0,
             "events": 2,
             "events_current": 1,
