@@ -35,6 +35,7 @@ from .security.signature import Signer
 from .security.tls import ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
+from .transport.overload import Overload
 from .vtn.duties import Duties
 from .vtn.reporter import Reporter, Source
 from .vtn.vtn import Vtn
@@ -148,8 +149,10 @@ class VtnService(MultiService):
         self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
         self._take_policy()
         root = tree(config.listen.path_prefix, self._resources)
-        self.site = VenSite(root, config.limits, self.vtn.identify, self.vtn.turned_away, self.vtn.limited, reactor)
-        self.site.met = self.vtn.met
+        limits, vtn = config.limits, self.vtn
+        overload = Overload(limits, self.database.behind, reactor)
+        self.site = VenSite(root, limits, vtn.identify, vtn.turned_away, vtn.limited, overload, reactor)
+        self.site.met = vtn.met
         self.site.noisy = False
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)

@@ -40,6 +40,7 @@ from oadrvtn.model.config import (
     Registration,
     Retention,
     Security,
+    TraceLimits,
     WantedReport,
     example,
     parse,
@@ -218,6 +219,7 @@ _SECTIONS: dict[str, type] = {
     "[handlers]": HandlerClasses,
     "[limits]": Limits,
     "[limits.body]": BodyLimits,
+    "[limits.trace]": TraceLimits,
     "[api]": ApiSection,
 }
 _LEAST = '\n[tls]\ncertificates = [{ certificate = "vtn.crt", key = "vtn.key" }]\nca = ["ca.crt"]\n'

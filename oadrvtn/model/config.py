@@ -631,6 +631,9 @@ class Limits:
     readings: int = _key(_count, 20_000, "Readings in one message.")
     unknown_certificates: int = _key(_count, 1000, "Unknown certificates remembered under policy approve.")
     roster: int = _key(_count, 100_000, "VENs whose live state is kept in memory.")
+    overload_lag: float = _key(_period, 0.25, "So late, and it is too much: the newest connections get 503.")
+    overload_wait: float = _key(_period, "3s", "So long something waits for the database, and it is too much, too.")
+    retry_after: float = _key(_period, "10s", "When they shall come again, at the earliest.")
     body: BodyLimits = _section(BodyLimits, "The largest request body of each service.")
     trace: TraceLimits = _section(TraceLimits, "What is remembered of messages, for `oadrvtn ven trace`.")
 

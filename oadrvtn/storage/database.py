@@ -15,6 +15,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ log = Logger()
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BATCH = 200
+_READERS = 2
 _TRIES = 5
 _QUICK_CHECK_SECONDS = 5.0
 _STOP = None
@@ -59,6 +61,8 @@ class _Job:
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    asked: float = attrs.field(factory=perf_counter)
+    begun: bool = False
     deferred: Deferred[Any] = attrs.field(factory=Deferred)
 
     def run(self, txn: Txn) -> Any:
@@ -114,6 +118,8 @@ class Database:
         """How long each COMMIT took."""
         self._writing: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._unwritten: dict[_Job, None] = {}
+        self._unread: dict[_Job, None] = {}
         self._threads: list[threading.Thread] = []
         self._open = False
         self._lock: int | None = None
@@ -143,7 +149,8 @@ class Database:
             raise
         self._open = True
         if self._reactor:
-            loops = [(self._write_loop, "writer"), (self._read_loop, "reader 1"), (self._read_loop, "reader 2")]
+            loops = [(self._write_loop, "writer")]
+            loops += [(self._read_loop, f"reader {number + 1}") for number in range(_READERS)]
             for loop, name in loops:
                 thread = threading.Thread(target=loop, name=f"oadrvtn database {name}", daemon=True)
                 thread.start()
@@ -258,6 +265,7 @@ class Database:
         elif self._reactor is None:
             self._settle(self._write([job]))
         else:
+            self._unwritten[job] = None
             self._writing.put(job)
         return job.deferred
 
@@ -271,6 +279,7 @@ class Database:
                 outcome = self._look(connection, job)
             self._settle_read(job, outcome)
         else:
+            self._unread[job] = None
             self._reading.put(job)
         return job.deferred
 
@@ -278,6 +287,13 @@ class Database:
     def waiting(self) -> dict[str, int]:
         """How many functions wait for a thread, of those that write and of those that read."""
         return {"writes": self._writing.qsize(), "reads": self._reading.qsize()}
+
+    def behind(self) -> float:
+        """For how many seconds the oldest function waits: to have written, or for its turn to read."""
+        oldest = next(iter(self._unwritten), None)
+        waiting = (job for job in islice(self._unread, _READERS + 1) if not job.begun)
+        now = perf_counter()
+        return max((now - job.asked for job in (oldest, next(waiting, None)) if job), default=0.0)
 
     def _is_closed(self, name: str) -> DatabaseError:
         return DatabaseError(f"{self._path}: is not open, {name!r} cannot be done")
@@ -343,6 +359,7 @@ class Database:
         return result
 
     def _look(self, connection: Connection, job: _Job) -> Any:
+        job.begun = True
         try:
             with connection.begin():
                 return job.run(connection)
@@ -351,6 +368,7 @@ class Database:
 
     def _settle(self, outcomes: list[tuple[_Job, Any]]) -> None:
         for job, outcome in outcomes:
+            self._unwritten.pop(job, None)
             if isinstance(outcome, Failure):
                 job.deferred.errback(outcome)
                 continue
@@ -362,6 +380,7 @@ class Database:
             job.deferred.callback(reply)
 
     def _settle_read(self, job: _Job, outcome: Any) -> None:
+        self._unread.pop(job, None)
         (job.deferred.errback if isinstance(outcome, Failure) else job.deferred.callback)(outcome)
 
 

@@ -3,7 +3,7 @@
 The limits hold before a message is parsed: a body is counted as it comes, against the limit of its service,
 or against the small one where the certificate is not known.  Who goes over a limit is answered at once, what
 else comes is thrown away as it arrives, and the connection is closed.  Only who sends too often is answered by 503
-and keeps the connection: to make a new one costs more than a message.
+and keeps the connection, and so is who comes when there is too much to do: to connect costs more than a message.
 
 Some methods whose names begin with an underscore replace Twisted's own.
 """
@@ -37,6 +37,7 @@ from ..security.certificates import describe, printable
 from ..security.fingerprint import sha256
 from ..security.tls import own_certificate, peer_certificate
 from ..vtn.rates import Bucket, Rate
+from .overload import Overload
 
 log = Logger()
 
@@ -193,6 +194,7 @@ class VenChannel(http.HTTPChannel):
     certificate = b""
     bucket: Bucket
     neighbourhood: str
+    number: int
     met = False
     closing = False
     _der = b""
@@ -427,7 +429,14 @@ class VenSite(server.Site):
     """
 
     def __init__(
-        self, root: Resource, limits: Limits, known: Known, told: Told, limited: Counter[str], reactor: IReactorTime
+        self,
+        root: Resource,
+        limits: Limits,
+        known: Known,
+        told: Told,
+        limited: Counter[str],
+        overload: Overload,
+        reactor: IReactorTime,
     ) -> None:
         # A body is XML whatever its Content-Type says: never a form to be parsed.
         super().__init__(root, timeout=limits.idle_timeout, reactor=reactor, parsePOSTFormSubmission=False)
@@ -437,6 +446,7 @@ class VenSite(server.Site):
         self.met: Met = lambda *_: None
         self._body_limits = attrs.asdict(limits.body)
         self.limited = limited
+        self._overload = overload
         self.connections: set[VenChannel] = set()
         self._rate = Rate.of(limits.address_rate, limits.outbox)
         self._addresses: dict[str, _Address] = {}
@@ -453,6 +463,7 @@ class VenSite(server.Site):
     def enter(self, channel: VenChannel) -> None:
         """There is a connection more; one too many from its address is cut off before any handshake."""
         self.connections.add(channel)
+        channel.number = self._overload.enter()
         channel.neighbourhood = host = _neighbourhood(channel.address)
         address = self._left.pop(host, None) or self._addresses.get(host)
         if address is None:
@@ -468,6 +479,7 @@ class VenSite(server.Site):
     def leave(self, channel: VenChannel) -> None:
         """There is a connection less."""
         self.connections.discard(channel)
+        self._overload.leave(channel.number)
         host = channel.neighbourhood
         address = self._addresses[host]
         address.connections -= 1
@@ -478,6 +490,9 @@ class VenSite(server.Site):
 
     def turn_away(self, channel: VenChannel) -> int:
         """In how many seconds the message may come again that begins here; 0 where it may come in now."""
+        if self._overload.sheds(channel.number):
+            self.limited["overload"] += 1
+            return self._overload.retry_after()
         if wait := channel.bucket.take(self.reactor.seconds()):
             self.limited["address_rate"] += 1
             return math.ceil(wait)
@@ -500,9 +515,15 @@ class VenSite(server.Site):
         channel.callLater = self.reactor.callLater
         return channel
 
+    def startFactory(self) -> None:
+        """Somebody may come."""
+        super().startFactory()
+        self._overload.start()
+
     def stopFactory(self) -> None:
         """Nobody else comes; those who are here get the answers that they wait for."""
         super().stopFactory()
+        self._overload.stop()
         for channel in list(self.connections):
             channel.retire()
 

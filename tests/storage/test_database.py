@@ -203,6 +203,35 @@ class ThreadedTests(SynchronousTestCase):
         [reader] = self.reactor.wait(self.database.read("where", lambda txn: threading.current_thread().name))
         self.assertIn("reader", reader)
 
+    def test_it_is_behind_while_something_is_not_written_or_waits_for_its_turn_to_read(self) -> None:
+        gate = threading.Event()
+
+        def hold(txn: Txn, begun: threading.Event) -> tuple[None, None]:
+            begun.set()
+            assert gate.wait(PATIENCE)
+            return None, None
+
+        def started(work: Any) -> Deferred[Any]:
+            begun = threading.Event()
+            done: Deferred[Any] = work("hold", hold, begun)
+            self.assertTrue(begun.wait(PATIENCE))
+            return done
+
+        self.assertEqual(0.0, self.database.behind())
+        reads = [started(self.database.read) for _ in range(2)]
+        self.assertEqual(0.0, self.database.behind(), "to read long makes nobody wait")
+        reads.append(self.database.read("names", names))
+        self.assertGreater(self.database.behind(), 0.0)
+        gate.set()
+        self.reactor.wait(*reads)
+        self.assertEqual(0.0, self.database.behind())
+        gate.clear()
+        written = started(self.database.run)
+        self.assertGreater(self.database.behind(), 0.0)
+        gate.set()
+        self.reactor.wait(written)
+        self.assertEqual(0.0, self.database.behind())
+
     def test_what_waits_shares_a_commit_and_keeps_its_order(self) -> None:
         commits = self.count_commits()
         self.assertEqual(["a", "b", "c"], self.queued((add, "a"), (add, "b"), (add, "c")))

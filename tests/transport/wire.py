@@ -18,6 +18,7 @@ from zope.interface import implementer
 from oadrvtn.handlers.resource import Nowhere
 from oadrvtn.model.config import Limits
 from oadrvtn.transport.http import VenChannel, VenSite, tree
+from oadrvtn.transport.overload import Overload
 from tests.security.link import Peer, client, tls_server
 
 PATH = b"/OpenADR2/Simple/2.0b/"
@@ -64,10 +65,14 @@ class Server:
         self.asked: list[bytes] = []
         resources = {"EiEvent": self.service, "EiReport": self.service}
         limits.setdefault("header_timeout", limits.get("request_timeout", 30))
+        self.behind = 0.0
+        overload = Overload(Limits(**limits), lambda: self.behind, self.clock, chance=lambda: 0.5)
         self.limited: Counter[str] = Counter()
         self.told: list[tuple[Any, ...]] = []
         told = lambda *what: self.told.append(what)  # noqa: E731
-        self.site = VenSite(tree(prefix, resources), Limits(**limits), self._who, told, self.limited, self.clock)
+        self.site = VenSite(
+            tree(prefix, resources), Limits(**limits), self._who, told, self.limited, overload, self.clock
+        )
         self._tls = TLSMemoryBIOFactory(tls_server(), False, self.site, clock=self.clock)
 
     def _who(self, certificate: bytes) -> Deferred[Any]:

@@ -1,0 +1,123 @@
+"""Overload: whether there is more to do than can be done, and who is served all the same.
+
+Two signs tell it, looked at ten times a second: the reactor comes late to what is due, or what the database is to do
+waits.  Both are times, so they mean the same on a fast machine and on a slow one, for cheap messages and for dear ones;
+and one of them has to last, because everybody is late now and then.
+
+Then the newest connections are shed: their messages get 503 with Retry-After, unread, until those that are left are
+served in time.  A quarter less is served at each look that finds it bad, an eighth more at each that does not.  Who is
+shed keeps the connection, which cost more than the message, and with it the place in the order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from random import random
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ..model.config import Limits
+
+log = Logger()
+
+TICK = 0.1
+"""Seconds between two looks."""
+LASTING = 4
+"""So many looks in a row that find it bad are no accident."""
+FEWEST = 16
+"""So many connections are always served: fewer are no crowd."""
+_FEWER, _MORE = 0.75, 1.125
+_SPREAD = 3
+"""Who is shed is told to come back within once and three times the setting: not all at the same moment."""
+
+
+class Overload:
+    """Knows the order of the connections, and how many of them are served.
+
+    ``behind`` tells for how many seconds the oldest work of the database has waited; ``chance`` is a number from 0 to
+    1, another one each time.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        behind: Callable[[], float],
+        clock: IReactorTime,
+        chance: Callable[[], float] = random,
+    ) -> None:
+        self._limits, self._behind, self._clock, self._chance = limits, behind, clock, chance
+        self._order: dict[int, None] = {}
+        self._next = 0
+        self._served: int | None = None  # None: all
+        self._last: float = math.inf  # the newest that is served
+        self._bad = 0
+        self._tick: IDelayedCall | None = None
+
+    # --- connections ----------------------------------------------------------------------------------
+
+    def enter(self) -> int:
+        """The number of a new connection, higher than all before."""
+        self._next += 1
+        self._order[self._next] = None
+        return self._next
+
+    def leave(self, number: int) -> None:
+        """A connection is gone."""
+        del self._order[number]
+
+    def sheds(self, number: int) -> bool:
+        """Whether what comes on this connection is too much."""
+        return number > self._last
+
+    def retry_after(self) -> int:
+        """In how many seconds somebody who is shed shall come again."""
+        return math.ceil(self._limits.retry_after * (1 + (_SPREAD - 1) * self._chance()))
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tick = self._clock.callLater(TICK, self._look, self._clock.seconds() + TICK)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._tick:
+            self._tick.cancel()
+            self._tick = None
+
+    def _look(self, due: float) -> None:
+        late, behind = self._clock.seconds() - due, self._behind()
+        if late >= self._limits.overload_lag or behind >= self._limits.overload_wait:
+            self._bad += 1
+            if self._bad >= LASTING:
+                self._serve_fewer(late, behind)
+        else:
+            self._bad = 0
+            if self._served is not None:
+                self._serve_more(self._served)
+        self.start()
+
+    def _serve_fewer(self, late: float, behind: float) -> None:
+        here = len(self._order)
+        fewer = max(FEWEST, int(_FEWER * (here if self._served is None else self._served)))
+        if fewer >= here:
+            return
+        if self._served is None:
+            said = "too much to do: of {n} connections the newest are shed ({late:.1f} s late, database {behind:.1f} s)"
+            log.warn(said, n=here, late=late, behind=behind)
+        self._serve(fewer)
+
+    def _serve_more(self, served: int) -> None:
+        more = int(_MORE * served) + 1
+        if more < len(self._order):
+            self._serve(more)
+            return
+        self._served, self._last = None, math.inf
+        log.warn("there is no longer too much to do: all {n} connections are served", n=len(self._order))
+
+    def _serve(self, count: int) -> None:
+        self._served = count
+        self._last = next(islice(self._order, count - 1, None))
