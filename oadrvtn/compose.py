@@ -32,7 +32,7 @@ from .machine import SPARE, allow_files
 from .model.config import FILES, Config, ConfigError
 from .security.certificates import CertificateFileError, Credential
 from .security.signature import Signer
-from .security.tls import ServerTls, TlsServer, load_authorities
+from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
 from .transport.overload import Overload
@@ -115,6 +115,8 @@ def _usable(config: Config, given: Mapping[str, Source]) -> tuple[dict[str, type
         for number, pair in enumerate(config.tls.certificates)
     ]
     reads += [(f"tls.ca[{number}]", partial(load_authorities, path)) for number, path in enumerate(config.tls.ca)]
+    if api := _api_credential(config):
+        reads.append(("api", api))
     for place, read in reads:
         try:
             read()
@@ -126,6 +128,12 @@ def _usable(config: Config, given: Mapping[str, Source]) -> tuple[dict[str, type
     if mistakes:
         raise ConfigError(mistakes)
     return classes, sources
+
+
+def _api_credential(config: Config) -> Callable[[], Credential] | None:
+    """What reads the certificate of the API; None where that is plain HTTP."""
+    api = config.api
+    return partial(Credential.load, api.certificate, api.key) if api.certificate and api.key else None
 
 
 class VtnService(MultiService):
@@ -142,6 +150,8 @@ class VtnService(MultiService):
         self._given = sources
         self._classes, sources = _usable(config, sources)
         self.tls = TlsServer(self._read_tls)
+        read_api = _api_credential(config)
+        self._api_tls = OperatorTls(read_api) if config.api.enabled and read_api else None
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
         self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))
         self.chain = Chain(self.vtn, lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work))
@@ -205,7 +215,8 @@ class VtnService(MultiService):
             counted: dict[str, Any] = {"answers": self.chain.answers, "refused": self.tls.refused}
             api = Api(self.vtn, token, self._clerk, own=self.tls.described, **counted).site()
             api.noisy = False
-            listeners.append(("api", config.api, api))
+            factory = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
+            listeners.append(("api", config.api, factory))
         for name, place, factory in listeners:
             try:
                 port: Any = reactor.listenTCP(place.port, factory, _BACKLOG, place.host)
@@ -264,6 +275,8 @@ class VtnService(MultiService):
             log.warn("the configuration of {sections} has changed, which needs a restart", sections=", ".join(waiting))
         try:
             self.tls.reload()
+            if self._api_tls:
+                self._api_tls.reload()
         except Exception:
             self.config = before
             raise

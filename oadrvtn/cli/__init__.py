@@ -32,6 +32,9 @@ from .watch import watch
 _MISTAKES = (ApiError, ConfigError, CertificateFileError, DatabaseError)
 
 
+_PATH = click.Path(path_type=Path)
+
+
 class _Oadrvtn(click.Group):
     """What goes wrong is one line on stderr, and exit code 1."""
 
@@ -44,8 +47,13 @@ class _Oadrvtn(click.Group):
 
 @click.group("oadrvtn", cls=_Oadrvtn, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "-c", metavar="FILE", help="The VTN's configuration.")
+@click.option("--url", envvar="OADRVTN_URL", help="Ask the VTN there, such as https://vtn.example.org:8080.")
+@click.option(
+    "--token-file", envvar="OADRVTN_TOKEN_FILE", type=_PATH, help="Show the token in it, not that of the configuration."
+)
+@click.option("--ca", envvar="OADRVTN_CA", type=_PATH, help="The authorities of the API's certificate.")
 @click.version_option(package_name="oadrvtn", message="oadrvtn %(version)s")
-def main(config: str | None) -> None:
+def main(config: str | None, url: str | None, token_file: Path | None, ca: Path | None) -> None:
     """Operate an OpenADR 2.0b VTN.
 
     The VTN itself runs under twistd; try it with three simulated VENs:
@@ -64,7 +72,7 @@ def main(config: str | None) -> None:
       oadrvtn certs init --name vtn.example.org
       twistd -n oadrvtn --config vtn.toml
 
-    Which VTN is asked: --config, else $OADRVTN_CONFIG, else ./vtn.toml, else the demonstration.
+    Which VTN is asked: --url, else --config, else $OADRVTN_CONFIG, else ./vtn.toml, else the demonstration.
     """
 
 

@@ -27,10 +27,13 @@ def configuration() -> Config:
 
 
 def ask(method: str, *path: str, **more: Any) -> Any:
-    """Ask the VTN that --config means."""
+    """Ask the VTN that --url or --config means."""
     root = click.get_current_context().find_root()
     if root.obj is None:
-        root.obj = Client.of(configuration())
+        url, token_file, ca = (root.params[name] for name in ("url", "token_file", "ca"))
+        if url and not token_file:
+            raise click.UsageError("--url wants a token: name its file by --token-file or OADRVTN_TOKEN_FILE")
+        root.obj = Client.at(url, token_file, ca) if url else Client.of(configuration(), token_file, ca)
     return root.obj.call(method, *path, **more)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..storage.tokens import SCOPES
-from .screen import ask, ask_all, json_option, print_json, print_table
+from .screen import ask, ask_all, cell, json_option, print_json, print_table
 
 
 @click.group()
@@ -38,7 +38,7 @@ def create_token(name: str, scope: str, expires: str, as_json: bool) -> None:
     )
     if as_json:
         return print_json(made)
-    until = f"until {made['expires_at']}" if made["expires_at"] else "for always"
+    until = f"until {cell(made['expires_at'])}" if made["expires_at"] else "for always"
     click.echo(f"The token of {name}, good to {scope} {until}.  It is not shown again:\n\n  {made['token']}")
 
 

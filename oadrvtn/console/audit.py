@@ -135,9 +135,9 @@ class Clerk(Service):
         super().startService()
         self._loop.start(HOUR)
 
-    def stopService(self) -> Deferred[Any]:
-        """Tell the head once more."""
+    async def stopService(self) -> None:
+        """Tell the head once more, where it was told before."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
-        return self.tell()
+            await self.tell()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from http.client import HTTPConnection, HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
+from ssl import SSLCertVerificationError
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
-from ..model.config import Config
+from ..model.config import Config, is_loopback
+from ..security.tls import operator_context
 from .token import read_token
 
 TIMEOUT = 30.0
@@ -69,25 +72,56 @@ class File:
 _PIECE = 0x10000
 
 
+def _tls(ca: Path | None, certificate: Path | None = None) -> tuple[Callable[..., HTTPConnection], str]:
+    return partial(HTTPSConnection, context=operator_context(ca, certificate)), "https"
+
+
 class Client:
     """Asks one VTN.  ``connect(host, port, timeout=seconds)`` makes the connection of each request."""
 
     def __init__(
-        self, host: str, port: int, token: str, connect: Callable[..., HTTPConnection] = HTTPConnection
+        self,
+        host: str,
+        port: int,
+        token: str,
+        connect: Callable[..., HTTPConnection] = HTTPConnection,
+        scheme: str = "http",
     ) -> None:
         self._address = _ANY_ADDRESS.get(host, host), port
         self._token = token
         self._connect = connect
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @classmethod
-    def of(cls, config: Config) -> Client:
-        """The client for the VTN of a configuration.  Raises ApiError or ConfigError where that offers no API."""
-        if not config.api.enabled:
+    def of(cls, config: Config, token_file: Path | None = None, ca: Path | None = None) -> Self:
+        """The client for the VTN of a configuration, whose certificate it trusts if not the CAs of ``ca``.
+
+        Raises ApiError, ConfigError or CertificateFileError where that offers no API that can be asked.
+        """
+        api = config.api
+        if not api.enabled:
             raise ApiError("this VTN is configured without an API (api.enabled)")
-        if not config.api.port:
+        if not api.port:
             raise ApiError("the API's port is left to chance (api.port = 0): configure one")
-        return cls(config.api.host, config.api.port, read_token(config.token_path))
+        token = read_token(token_file, "--token-file") if token_file else read_token(config.token_path)
+        return cls(api.host, api.port, token, *(_tls(ca, api.certificate) if api.certificate else ()))
+
+    @classmethod
+    def at(cls, url: str, token_file: Path, ca: Path | None = None) -> Self:
+        """The client for the VTN at a URL, on this machine or another.  Raises like ``of``."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            parts, host, port = urlsplit(""), None, None
+        if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.query:
+            raise ApiError(f'{url!r} is no address of an API, such as "https://vtn.example.org:8080"')
+        token = read_token(token_file, "--token-file")
+        if parts.scheme == "https":
+            return cls(host, port or 443, token, *_tls(ca))
+        if not is_loopback(host):
+            raise ApiError(f"{url} is on another machine: a token is only sent there by https")
+        return cls(host, port or 80, token)
 
     def call(
         self,
@@ -113,13 +147,14 @@ class Client:
         if file:
             headers |= {"Content-Type": file.kind, "Content-Length": str(len(file.content))}
         status, kind, content = self._exchange(method, target, headers, sent)
-        if status == 401:
-            raise ApiError(f"the VTN at {self.url} does not know our token: is this the configuration it runs with?")
         try:
             text = content.decode()
             said = json.loads(text) if kind.endswith("json") and text else text or None
         except ValueError as error:
             raise ApiError(f"what answers at {self.url} is no VTN ({error})") from error
+        if status == 401:
+            why = _told(said) or "is this the configuration it runs with?"
+            raise ApiError(f"the VTN at {self.url} does not know our token: {why}")
         if status >= 400:
             raise ApiError(_told(said) or f"{self.url} answers with HTTP status {status}")
         return said
@@ -138,6 +173,11 @@ class Client:
             raise ApiError(f"nothing listens at {self.url}: is the VTN running?") from error
         except TimeoutError as error:
             raise ApiError(f"the VTN at {self.url} does not answer within {TIMEOUT:g} seconds") from error
+        except SSLCertVerificationError as error:
+            raise ApiError(
+                f"{self.url} shows a certificate that is not trusted: {error.verify_message} "
+                "(--ca names the file of its authority)"
+            ) from error
         except OSError as error:
             raise ApiError(f"{self.url} cannot be reached: {error.strerror or error}") from error
         except HTTPException as error:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -640,14 +641,35 @@ class Limits:
 
 @attrs.frozen(kw_only=True)
 class Api:
-    """The operator's API, plain HTTP with a bearer token: keep it on this machine."""
+    """The operator's API: HTTP with bearer tokens, which has to have a certificate where it is not on loopback."""
 
     enabled: bool = _key(_flag, True, "Without it `oadrvtn status` and its like have nobody to ask.")
-    host: str = _key(_text, "127.0.0.1", "The address to listen on.")
+    host: str = _key(_text, "127.0.0.1", "The address to listen on; another than loopback wants a certificate.")
     port: int = _key(_port, 8080, "The port; 0 takes any free one.")
-    token_file: Path = _key(
-        _path, "api-token", "The bearer token, made at the first start; relative to state_directory."
+    certificate: Path | None = _key(
+        _path, None, "Its certificate (PEM), before its intermediates: HTTPS.", example="certs/vtn-ec.crt"
     )
+    key: Path | None = _key(_path, None, "The private key of that.", example="certs/vtn-ec.key")
+    token_file: Path = _key(
+        _path, "api-token", "The local token, made at the first start; relative to state_directory."
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError(f"{'certificate' if self.key else 'key'} is missing: they go together")
+        if self.enabled and not self.certificate and not is_loopback(self.host):
+            raise ValueError(
+                f"host: {self.host!r} is not a loopback address: tokens could be read on their way; "
+                "name a certificate and its key (api.certificate, api.key), or listen on 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to a host stays on this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @attrs.frozen(kw_only=True)
@@ -670,7 +692,7 @@ class Config:
     events: Events = _section(Events, "How VENs are to answer events; read again on SIGHUP.")
     handlers: HandlerClasses = _section(HandlerClasses, "Your own handler resources, by service.")
     limits: Limits = _section(Limits, "What VENs may ask of this server.")
-    api: Api = _section(Api, "The operator's API: plain HTTP with a token, so keep it on this machine.")
+    api: Api = _section(Api, "The operator's API: tokens, and HTTPS where it is not on loopback.")
 
     @property
     def database_path(self) -> Path:
@@ -719,7 +741,9 @@ def parse(text: str, base: Path) -> Config:
         ),
         ca=tuple(base / file for file in config.tls.ca),
     )
-    return attrs.evolve(config, state_directory=base / config.state_directory, tls=tls)
+    files = {name: path and base / path for name in ("certificate", "key") for path in [getattr(config.api, name)]}
+    api = attrs.evolve(config.api, **files)
+    return attrs.evolve(config, state_directory=base / config.state_directory, tls=tls, api=api)
 
 
 def of(settings: dict[str, Any]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import tempfile
 import weakref
 from collections import Counter
@@ -44,6 +45,7 @@ CIPHERS = (
     "ECDHE-ECDSA-AES128-SHA256",  # one of the two that OpenADR 2.0b names
     "ECDHE-RSA-AES128-SHA256",
 )
+MODERN = tuple(name for name in CIPHERS if "SHA256" not in name or "GCM" in name)  # what authenticates as it encrypts
 AES128_SHA256 = "AES128-SHA256"  # the other one: no forward secrecy, so it can be switched off
 
 VERIFY_DEPTH = 9  # longest chain that a peer may make us verify
@@ -138,6 +140,26 @@ class TlsServer:
         return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)
 
 
+@implementer(IOpenSSLServerConnectionCreator)
+class OperatorTls:
+    """Makes the TLS connections of the operator's API, whose clients show a token, and no certificate.
+
+    ``read`` gets what it shows, now and at each ``reload``; what it raises flies out.
+    """
+
+    def __init__(self, read: Callable[[], Credential]) -> None:
+        self._read = read
+        self._refused: Counter[str] = Counter()
+        self.reload()
+
+    def reload(self) -> None:
+        """Use what ``read`` gives now for new connections.  Raises CertificateFileError, and nothing changes."""
+        self._context = _context([self._read()], MODERN)
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self._refused)
+
+
 class _ServerConnection(SSL.Connection):
     """A connection that tells why its handshake was refused, by either side."""
 
@@ -214,6 +236,12 @@ def _http_1_1(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
 
 
 def _server_context(tls: ServerTls) -> SSL.Context:
+    context = _context(tls.credentials, CIPHERS + (AES128_SHA256,) * tls.allow_aes128_sha256)
+    _trust(context, tls.authorities)
+    return context
+
+
+def _context(credentials: Sequence[Credential], ciphers: Sequence[str]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(
@@ -222,9 +250,7 @@ def _server_context(tls: ServerTls) -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # thousands of idle keep-alive connections
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_alpn_select_callback(_http_1_1)
-    _show(context, tls.credentials)
-    _trust(context, tls.authorities)
-    ciphers = CIPHERS + (AES128_SHA256,) * tls.allow_aes128_sha256
+    _show(context, credentials)
     context.set_cipher_list(":".join(ciphers).encode())
     return context
 
@@ -325,6 +351,22 @@ def client_policies(authorities: Sequence[x509.Certificate]) -> Callable[[Creden
     everybody = _ClientPolicy(None, authorities, {})
     shared = cache(lambda hostname: everybody.creatorForNetloc(hostname, 0))
     return lambda credential: _OneOfMany(credential, shared)
+
+
+def operator_context(authorities: str | Path | None, certificate: str | Path | None = None) -> ssl.SSLContext:
+    """For the client of the operator's API: trust the CAs of a file, else just one certificate, else the system's CAs.
+
+    Raises CertificateFileError.
+    """
+    if authorities is None and certificate is not None:
+        context = ssl.create_default_context(cadata=load_certificates(certificate)[0].public_bytes(Encoding.DER))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever issued it
+        context.check_hostname = False  # it is known itself, by whatever name it is asked
+        return context
+    cadata = None
+    if authorities is not None:
+        cadata = b"".join(each.public_bytes(Encoding.DER) for each in load_certificates(authorities))
+    return ssl.create_default_context(cadata=cadata)
 
 
 def peer_certificate(transport: Any) -> bytes | None:

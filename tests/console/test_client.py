@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.console.client import ApiError, Client, demo_directory, find_config
 from oadrvtn.console.token import load_token
 from oadrvtn.model.config import Api, Config
+from oadrvtn.security import certificates
 
 from .office import Office
 
@@ -154,6 +155,43 @@ class ClientTests(SynchronousTestCase):
         for api, words in ((Api(enabled=False), "api.enabled"), (Api(port=0), "api.port")):
             error = self.assertRaises(ApiError, Client.of, Config(state_directory=state, api=api))
             self.assertIn(words, str(error))
+
+    def test_a_vtn_with_a_certificate_is_asked_by_https_and_with_the_token_that_is_named(self) -> None:
+        state = Path(self.mktemp())
+        certificates.init(state)
+        api = Api(host="0.0.0.0", certificate=state / "vtn-ec.crt", key=state / "vtn-ec.key")
+        config = Config(state_directory=state, api=api)
+        load_token(config.token_path)
+        own = load_token(state / "own")
+        client = Client.of(config, state / "own")
+        self.assertEqual(("https://0.0.0.0:8080", own), (client.url, client._token))
+
+    def test_a_url_names_the_vtn_on_any_machine(self) -> None:
+        own = Path(self.mktemp())
+        load_token(own)
+        for url in (
+            "https://vtn.example.org:8443",
+            "http://localhost:8080",
+            "https://[2001:db8::1]:443",
+            "http://[::1]:80",
+        ):
+            self.assertEqual(url, Client.at(url, own).url)
+        self.assertEqual("https://vtn.example.org:443", Client.at("https://vtn.example.org/", own).url)
+        for url in (
+            "vtn.example.org:8080",
+            "ftp://localhost",
+            "https://",
+            "https://x/api",
+            "https://x:port",
+            "http://[x",
+        ):
+            self.assertIn("is no address of an API", str(self.assertRaises(ApiError, Client.at, url, own)))
+
+    def test_a_token_is_never_sent_to_another_machine_in_the_clear(self) -> None:
+        own = Path(self.mktemp())
+        load_token(own)
+        error = self.assertRaises(ApiError, Client.at, "http://vtn.example.org:8080", own)
+        self.assertIn("only sent there by https", str(error))
 
     def test_client_and_api_understand_each_other(self) -> None:
         client = Office().client()

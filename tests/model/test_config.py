@@ -364,6 +364,35 @@ class MistakeTests(SynchronousTestCase):
             self.assertRegex(mistake, r"(?s)\A\S.*: .")
 
 
+class ApiTests(SynchronousTestCase):
+    """The API is plain HTTP on loopback alone."""
+
+    PAIR = 'certificate = "api.crt"\nkey = "api.key"'
+
+    def api(self, lines: str) -> list[str]:
+        return mistakes_of(f"[api]\n{lines}\n")
+
+    def test_it_listens_elsewhere_only_with_a_certificate_and_the_mistake_names_the_settings(self) -> None:
+        for host in ("0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "vtn.example.org", "127.0.0.1.example.org"):
+            (mistake,) = self.api(f'host = "{host}"')
+            for part in ("api: host:", host, "api.certificate", "api.key"):
+                self.assertIn(part, mistake)
+            self.assertEqual([], self.api(f'host = "{host}"\n{self.PAIR}'))
+            self.assertEqual([], self.api(f'host = "{host}"\nenabled = false'))
+
+    def test_loopback_wants_none(self) -> None:
+        for host in ("127.0.0.1", "127.8.9.10", "::1", "localhost"):
+            self.assertEqual([], self.api(f'host = "{host}"'))
+
+    def test_a_certificate_without_its_key_is_a_mistake_and_so_is_the_other_way_round(self) -> None:
+        self.assertEqual(["api: key is missing: they go together"], self.api('certificate = "api.crt"'))
+        self.assertEqual(["api: certificate is missing: they go together"], self.api('key = "api.key"'))
+
+    def test_its_files_are_relative_to_the_configuration(self) -> None:
+        api = parse(f"[api]\n{self.PAIR}\n{TLS_FILES}", BASE).api
+        self.assertEqual((BASE / "api.crt", BASE / "api.key"), (api.certificate, api.key))
+
+
 class OfferTests(SynchronousTestCase):
     """The reports that a VTN offers, and their units."""
 

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from oadrvtn.security.certificates import Authority, Credential
-from oadrvtn.security.tls import ServerTls, TlsServer, client_policy
+from oadrvtn.security.tls import OperatorTls, ServerTls, TlsServer, client_policy
 
 
 @cache
@@ -115,7 +115,7 @@ class Peer(Protocol):
 class Link:
     """A client and a server joined in memory; their handshake has been tried."""
 
-    def __init__(self, server: TlsServer, client: Any) -> None:
+    def __init__(self, server: TlsServer | OperatorTls, client: Any) -> None:
         self.clock = Clock()
         self.server, server_protocol = self._end(server, False)
         self.client, client_protocol = self._end(client, True)

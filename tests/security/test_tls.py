@@ -21,7 +21,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.security import certificates, tls
 from oadrvtn.security.certificates import Authority, CertificateFileError, Credential
-from oadrvtn.security.tls import ServerTls, TlsServer, client_policies, client_policy, own_certificate, peer_certificate
+from oadrvtn.security.tls import (
+    OperatorTls,
+    ServerTls,
+    TlsServer,
+    client_policies,
+    client_policy,
+    own_certificate,
+    peer_certificate,
+)
 from tests.security import link
 from tests.security.link import Link, RawClient, anonymous, client, tls_1_2, tls_server
 
@@ -374,3 +382,36 @@ class ManyClientsTests(SynchronousTestCase):
         policy = client_policies([certificate(link.authority())])
         creator: Any = policy(link.ven()).creatorForNetloc(b"elsewhere.example", 443)
         self.assertFalse(Link(link.tls_server(), creator).says(b"hello"))
+
+
+class OperatorTests(SynchronousTestCase):
+    """The API's side, whose clients show a token."""
+
+    def setUp(self) -> None:
+        self.shown = [link.server_ec()]
+        self.server = OperatorTls(lambda: self.shown[-1])
+
+    def test_a_client_without_a_certificate_is_served_and_asked_for_none(self) -> None:
+        joined = Link(self.server, link.anonymous())
+        self.assertTrue(joined.alive)
+        self.assertEqual([], joined.handle.get_client_ca_list())
+
+    def test_old_versions_and_suites_that_do_not_authenticate_are_refused(self) -> None:
+        for suite in ("AES128-SHA256", "ECDHE-ECDSA-AES128-SHA256"):
+            self.assertFalse(Link(self.server, link.anonymous(**tls_1_2(suite))).alive, suite)
+        raw = RawClient()
+        raw.context.set_max_proto_version(SSL.TLS1_1_VERSION)
+        raw.context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        self.assertFalse(Link(self.server, raw).alive)
+
+    def test_a_new_certificate_is_shown_after_a_reload_and_a_bad_one_changes_nothing(self) -> None:
+        def bad() -> Credential:
+            raise CertificateFileError("api.crt", "is empty")
+
+        renewed = link.authority().issue_server(["localhost"])
+        self.shown.append(renewed)
+        self.server.reload()
+        self.server._read = bad
+        self.assertRaises(CertificateFileError, self.server.reload)
+        joined = Link(self.server, link.anonymous())
+        self.assertEqual(renewed.certificate, joined.handle.get_peer_certificate(as_cryptography=True))
