@@ -221,12 +221,13 @@ def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, 
     assert isinstance(connection, _ServerConnection)
     try:
         # What cryptography cannot read nobody above could identify.
-        subject = printable(certificate.to_cryptography().subject.rfc4514_string())[:300]
+        subject = certificate.to_cryptography().subject
+        if not ok:
+            reason = _VERIFICATION.get(error, f"verification error {error}")
+            connection.fault = (reason, depth, printable(subject.rfc4514_string())[:300])
     except Exception:
         connection.fault = ("unreadable certificate", depth, "unreadable")
         return False
-    if not ok:
-        connection.fault = (_VERIFICATION.get(error, f"verification error {error}"), depth, subject)
     return bool(ok)
 
 
@@ -384,4 +385,4 @@ def own_certificate(transport: Any) -> bytes | None:
 
 
 def _der(certificate: crypto.X509 | None) -> bytes | None:
-    return certificate.to_cryptography().public_bytes(Encoding.DER) if certificate else None
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) if certificate else None

@@ -198,6 +198,7 @@ class VenChannel(http.HTTPChannel):
     met = False
     closing = False
     _der = b""
+    _own: bytes | None = None
     _deadline: IDelayedCall | None = None
     _head: _Head | None = None
     _between = True  # nothing has come since the last request
@@ -371,9 +372,10 @@ class VenChannel(http.HTTPChannel):
         return self._der
 
     def own_certificate(self) -> bytes | None:
-        """The SHA-256 of the one that we have shown."""
-        der = own_certificate(self.transport)
-        return sha256(der) if der else None
+        """The SHA-256 of the one that we have shown, which stays the same."""
+        if self._own is None and (der := own_certificate(self.transport)):
+            self._own = sha256(der)
+        return self._own
 
     def subject(self) -> str:
         """What the certificate calls its owner."""

@@ -143,6 +143,10 @@ class ServedTests(SynchronousTestCase):
             self.served(raw, server)
         self.assertEqual(verified.count(0), 4)
 
+    def test_a_good_certificate_is_not_described(self) -> None:
+        self.patch(tls, "printable", lambda text: self.fail("it was"))
+        self.assertTrue(Link(tls_server(), client()).alive)
+
     def test_renegotiation_and_compression_are_off(self) -> None:
         options = tls_server()._context.set_options(0)
         for wanted in (SSL.OP_NO_RENEGOTIATION, SSL.OP_NO_COMPRESSION, SSL.OP_NO_TICKET):
