@@ -215,9 +215,16 @@ BOOLEAN = SimpleType("boolean", _read_boolean, _write_boolean)
 
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?")
 
+_PLAIN_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
 
 def read_instant(text: str) -> datetime:
     """A DateTimeType as an instant in UTC; without a zone it is taken as UTC, digits beyond microseconds go."""
+    if _PLAIN_INSTANT.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass  # it may be 24:00
     value = text.strip(WHITE)
     if not _INSTANT.fullmatch(value):
         raise ValueError(f"{shown(text)} is not a time such as 2026-01-31T12:00:00Z")

@@ -7,6 +7,7 @@ XML (inclusive C14N 1.0) by construction, and refuses values that could not be r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import attrs
@@ -15,6 +16,7 @@ from lxml import etree
 from ..model.errors import InvalidData, Mistake, Unreadable
 from ..model.schema import ANYTHING, FEED, NAMESPACES, ROW, Element, Row, Step
 from ..model.values import WHITE, SimpleType, shown
+from .columns import LEAST, Columns, Irregular
 from .parser import parse
 
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -25,6 +27,8 @@ Read = Callable[[etree._Element], Any]
 """Makes the value of an element; raises ValueError, or a Fault where it knows more of the place."""
 Write = Callable[[Any, "Output"], None]
 """Appends the whole element of a value; raises likewise."""
+Plan = Callable[[etree._Element, Columns], str]
+"""Walks through an element that was read, and gives the expression for the value of one like it."""
 Attributes = dict[str, tuple[str, SimpleType]]
 """lxml's form of an attribute's name -> the field's name and type."""
 
@@ -109,6 +113,11 @@ _ATTRIBUTE = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x
 # --- what stands at the end of a path ---------------------------------------------------------------
 
 
+def _irregular(node: etree._Element, columns: Columns) -> str:
+    """The plan of what is no text."""
+    raise Irregular
+
+
 @attrs.frozen
 class End:
     """How an element of one name is read and written, and which prefixes may occur in it."""
@@ -116,6 +125,7 @@ class End:
     read: Read
     write: Write
     prefixes: frozenset[str] = frozenset()
+    plan: Plan = _irregular
 
 
 def _end(name: str, row: Row) -> End:
@@ -143,7 +153,7 @@ def _leaf(name: str, of: SimpleType) -> End:
     def write(value: Any, out: Output) -> None:
         out.append(f"<{name}>{_escape(write_text(value))}</{name}>")
 
-    return End(read, write)
+    return End(read, write, plan=lambda node, columns: columns.text(node.text, read_text))
 
 
 def _fixed(text: str) -> SimpleType:
@@ -236,7 +246,28 @@ class Sequence:
         }
         self._mandatory = tuple((place.field, place) for place in places if place.step.least)
         self._many = tuple(place.field for place in places if place.step.many)
+        self._plans = {
+            tag: (place.field, place.step.many, plan)
+            for place in places
+            if isinstance(place, Slot)
+            for tag, plan in place.plans.items()
+        }
         SEQUENCES[clark(name)] = self
+
+    def plan(self, node: etree._Element, columns: Columns) -> dict[str, str]:
+        """Field -> expression, for an element like this one, which was read."""
+        columns.white(node.text)
+        one: dict[str, str] = {}
+        many: dict[str, list[str]] = {}
+        for child in node:
+            field, is_many, plan = self._plans[child.tag]
+            expression = plan(child, columns)
+            columns.white(child.tail)
+            if is_many:
+                many.setdefault(field, []).append(expression)
+            else:
+                one[field] = expression
+        return one | {field: f"({', '.join(all_of_it)},)" for field, all_of_it in many.items()}
 
     def read(self, node: etree._Element) -> dict[str, Any]:
         """Field -> value, of those that are there; raises a Fault for what the schema refuses."""
@@ -288,6 +319,7 @@ class Slot(Place):
     absent: Any
     write: Write
     prefixes: frozenset[str]
+    plans: dict[str, Plan]
 
 
 def _slot(field: str, path: tuple[Step, ...], row: Row) -> Slot:
@@ -311,6 +343,7 @@ def _slot(field: str, path: tuple[Step, ...], row: Row) -> Slot:
         absent,
         _write_many(step, write) if step.many else _write_one(step, absent, write),
         _prefixes(ends).union(*(end.prefixes for end in ends.values())),
+        {clark(name): end.plan for name, end in ends.items()},
     )
 
 
@@ -324,6 +357,11 @@ def _wrapper(name: str, slot: Slot) -> End:
     opening, closing = f"<{name}>", f"</{name}>"
 
     def read(node: etree._Element) -> Any:
+        if len(node) >= LEAST and slot.step.many:
+            try:
+                return _read_alike(slot, node)
+            except ValueError:
+                pass  # what is wrong, if anything is, has a place
         return sequence.read(node).get(slot.field, slot.absent)
 
     def write(value: Any, out: Output) -> None:
@@ -331,7 +369,25 @@ def _wrapper(name: str, slot: Slot) -> End:
         slot.write(value, out)
         out.append(closing)
 
-    return End(read, write, slot.prefixes)
+    def plan(node: etree._Element, columns: Columns) -> str:
+        return sequence.plan(node, columns).get(slot.field, repr(slot.absent))
+
+    return End(read, write, slot.prefixes, plan)
+
+
+def _read_alike(slot: Slot, node: etree._Element) -> tuple[Any, ...]:
+    """The many elements that ``node`` wraps, if they are alike; raises ValueError."""
+    first, last = node[0], node[-1]
+    if node.keys() or first.tag not in slot.readers or [*map(_tag, first.iter())] != [*map(_tag, last.iter())]:
+        raise Irregular
+    slot.readers[first.tag](first)
+    columns = Columns()
+    expression = slot.plans[first.tag](first, columns)
+    columns.white(first.tail)
+    return columns.read(node, expression)
+
+
+_tag = attrgetter("tag")
 
 
 def _by_class(writers: dict[type, Write]) -> Write:
@@ -403,7 +459,14 @@ class Table:
 
     def end(self, name: str) -> End:
         """The table as what an element of this name holds."""
-        return End(self.read, lambda value, out: self.write(value, out, name), self.prefixes)
+        return End(self.read, lambda value, out: self.write(value, out, name), self.prefixes, self.plan)
+
+    def plan(self, node: etree._Element, columns: Columns) -> str:
+        """The expression for an instance of the class."""
+        if self._opening or self._attributes:
+            raise Irregular
+        values = self._sequence.plan(node, columns)
+        return columns.call(self._cls, {name: of for name, of in values.items() if name not in self._no_arguments})
 
     def read(self, node: etree._Element) -> Any:
         """The element as an instance of the class; raises Fault."""
