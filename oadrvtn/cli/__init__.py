@@ -97,7 +97,8 @@ def status(as_json: bool) -> None:
 
 @main.command()
 @click.argument("file", default="vtn.toml", type=click.Path(path_type=Path))
-def init(file: Path) -> None:
+@json_option
+def init(file: Path, as_json: bool) -> None:
     """Write a configuration to start from; every key is explained in it.
 
     FILE is vtn.toml if left out; a file that exists is not overwritten.
@@ -109,6 +110,8 @@ def init(file: Path) -> None:
         raise click.ClickException(f"{file} exists already and is not overwritten") from error
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from error
+    if as_json:
+        return print_json({"file": str(file)})
     click.echo(f"{file} is written.  It wants certificates in certs/ beside it: your own, or for trying\n")
     click.echo(f"  oadrvtn certs init --directory {file.parent / 'certs'} --name HOST  # as VENs call it")
     click.echo(f"  twistd -n oadrvtn --config {file}")

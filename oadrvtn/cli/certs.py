@@ -8,6 +8,7 @@ import click
 
 from ..security import certificates, fingerprint
 from ..security.certificates import printable
+from . import ids
 from .screen import ask, ask_all, json_option, print_json, print_pairs, print_table
 
 
@@ -32,12 +33,15 @@ _directory = click.option(
 @certs.command("init")
 @_directory
 @click.option("--name", "names", multiple=True, help="A host name or address of the VTN; may be repeated.")
-def init_certs(directory: Path, names: tuple[str, ...]) -> None:
+@json_option
+def init_certs(directory: Path, names: tuple[str, ...], as_json: bool) -> None:
     """Make an authority, and an EC and an RSA certificate for the VTN.
 
     Without --name they are good for localhost.
     """
     certificates.init(directory, *([names] if names else []))
+    if as_json:
+        return print_json({"directory": str(directory), "certificates": ["ca", "vtn-ec", "vtn-rsa"]})
     click.echo(f"{directory} holds an authority (ca) and the VTN's certificates (vtn-ec, vtn-rsa).  For a VEN:\n")
     click.echo(f"  oadrvtn certs issue ven-1 --directory {directory}")
 
@@ -46,7 +50,8 @@ def init_certs(directory: Path, names: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.option("--rsa", is_flag=True, help="An RSA key instead of an EC one, for VENs that know no other.")
 @_directory
-def issue(name: str, rsa: bool, directory: Path) -> None:
+@json_option
+def issue(name: str, rsa: bool, directory: Path, as_json: bool) -> None:
     """Issue a certificate for a VEN, as NAME.crt with NAME.key."""
     try:
         credential = certificates.issue(directory, name, rsa)
@@ -54,6 +59,9 @@ def issue(name: str, rsa: bool, directory: Path) -> None:
         raise click.UsageError(str(error)) from error
     file = directory / f"{name}.crt"
     short = fingerprint.show(fingerprint.short(credential.fingerprint))
+    if as_json:
+        whole = fingerprint.show(credential.fingerprint)
+        return print_json({"certificate": str(file), "fingerprint": short, "sha256": whole})
     click.echo(f"{file} is written, and its key beside it; fingerprint {short}.  To let it in:\n")
     click.echo(f"  oadrvtn ven add {name} --certificate {file}")
 
@@ -64,9 +72,12 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 @certs.command("fingerprint")
 @_file
 @click.option("--full", is_flag=True, help="The whole SHA-256 instead of its last 10 bytes.")
-def show_fingerprint(file: Path, full: bool) -> None:
+@json_option
+def show_fingerprint(file: Path, full: bool, as_json: bool) -> None:
     """Print the fingerprint of a certificate, by which OpenADR knows it."""
     described = certificates.describe(certificates.load_certificates(file)[0])
+    if as_json:
+        return print_json({"fingerprint": described.fingerprint, "sha256": described.sha256})
     click.echo(described.sha256 if full else described.fingerprint)
 
 
@@ -122,7 +133,7 @@ def expiring(within: str, as_json: bool) -> None:
 
 @certs.command("revoke")
 @click.argument("known", required=False, metavar="[FINGERPRINT]")
-@click.option("--ven", "ven_id", metavar="VEN_ID", help="All certificates that this VEN is known by.")
+@click.option("--ven", "ven_id", type=ids.VEN, metavar="VEN_ID", help="All certificates that this VEN is known by.")
 @click.option("--undo", is_flag=True, help="Take it back.")
 @json_option
 def revoke(known: str | None, ven_id: str | None, undo: bool, as_json: bool) -> None:

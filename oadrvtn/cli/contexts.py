@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from . import ids
 from .groups import print_effects
 from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_pairs, print_table
 
@@ -37,7 +38,7 @@ def list_market_contexts(text: str | None, as_json: bool) -> None:
 
 
 @market_context.command("show")
-@click.argument("market_context")
+@click.argument("market_context", type=ids.MARKET_CONTEXT)
 @json_option
 def show_market_context(market_context: str, as_json: bool) -> None:
     """Show a market context with the VENs that are said to take part in it."""
@@ -58,8 +59,8 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
     print_effects(found.get("effects", ()))
 
 
-_CONTEXT = click.argument("market_context")
-_VENS = click.argument("ven_ids", nargs=-1, required=True, metavar="VEN_ID...")
+_CONTEXT = click.argument("market_context", type=ids.MARKET_CONTEXT)
+_VENS = click.argument("ven_ids", type=ids.VEN, nargs=-1, required=True, metavar="VEN_ID...")
 
 
 @market_context.command("add")

@@ -10,6 +10,7 @@ from typing import IO, Any
 import click
 
 from ..security.certificates import printable
+from . import ids
 from .screen import (
     ask,
     ask_all,
@@ -49,9 +50,11 @@ _event_options = _options(
     click.option("--duration", "--for", "duration", help='How long: "15m", "1h30m", "PT15M"; "0s" is open-ended.'),
     click.option("--start", "dtstart", help='When: "now", "+10m", "2026-01-31T12:00:00Z".'),
     click.option("--in", "delay", metavar="DURATION", help='In how long: "10m" is --start +10m.'),
-    click.option("--market-context", help="The URI of the programme it belongs to."),
-    click.option("--ven", "ven_ids", multiple=True, help="Only for this VEN; may be repeated."),
-    click.option("--group", "group_ids", multiple=True, help="For the VENs of this group; may be repeated."),
+    click.option("--market-context", type=ids.MARKET_CONTEXT, help="The URI of the programme it belongs to."),
+    click.option("--ven", "ven_ids", type=ids.VEN, multiple=True, help="Only for this VEN; may be repeated."),
+    click.option(
+        "--group", "group_ids", type=ids.GROUP, multiple=True, help="For the VENs of this group; may be repeated."
+    ),
     click.option("--resource", "resource_ids", multiple=True, help="For the VEN of this resource; may be repeated."),
     click.option("--target", "others", multiple=True, metavar="KIND=VALUE", help="Another target, as party_ids=north."),
     click.option("--priority", type=click.IntRange(0), help="1 is the highest, 0 none."),
@@ -134,7 +137,8 @@ def create_event(
       oadrvtn event create --price 0.35 --duration 1h --start 2026-01-31T17:00:00Z
       oadrvtn event create --file event.json
 
-    What is left out: it starts now, for 15 minutes.  A file holds anything an event can have:
+    What is left out: it starts now, for 15 minutes.  A file holds anything an event can have; only there are
+    several signals, several intervals, and a baseline:
 
     \b
       {"dtstart": "+1h", "market_context": "http://example.com/dr",
@@ -177,7 +181,7 @@ def _force(force: bool) -> dict[str, Any]:
 
 
 @event.command("modify")
-@click.argument("event_id")
+@click.argument("event_id", type=ids.EVENT)
 @click.option("--reason", "modification_reason", help="A text for the VENs' people.")
 @_event_options
 def modify_event(
@@ -232,7 +236,7 @@ def _changed_signals(signals: list[dict[str, Any]], options: Mapping[str, Any]) 
 
 
 @event.command("cancel")
-@click.argument("event_id")
+@click.argument("event_id", type=ids.EVENT)
 @click.option("--reason", help="A text for the VENs' people.")
 @dry_run_option
 @json_option
@@ -244,7 +248,7 @@ def cancel_event(event_id: str, reason: str | None, dry_run: bool, as_json: bool
 
 
 @event.command("delete")
-@click.argument("event_id")
+@click.argument("event_id", type=ids.EVENT)
 @dry_run_option
 @json_option
 def delete_event(event_id: str, dry_run: bool, as_json: bool) -> None:
@@ -291,9 +295,9 @@ def _summary(row: Mapping[str, Any]) -> str:
 @event.command("list")
 @click.option("--all", "all_of_them", is_flag=True, help="Also those that are over.")
 @click.option("--status", type=click.Choice(("far", "near", "active", "completed", "cancelled")))
-@click.option("--market-context", help="Only of this one.")
-@click.option("--ven", "ven_id", help="Only those that concern this VEN.")
-@click.option("--group", "group_id", help="Only those that concern VENs of this group.")
+@click.option("--market-context", type=ids.MARKET_CONTEXT, help="Only of this one.")
+@click.option("--ven", "ven_id", type=ids.VEN, help="Only those that concern this VEN.")
+@click.option("--group", "group_id", type=ids.GROUP, help="Only those that concern VENs of this group.")
 @click.option("--since", help="Only those that are not over by then.")
 @click.option("--until", help="Only those that begin before that.")
 @json_option
@@ -322,7 +326,7 @@ def list_events(all_of_them: bool, as_json: bool, **wanted: str | None) -> None:
 
 
 @event.command("show")
-@click.argument("event_id")
+@click.argument("event_id", type=ids.EVENT)
 @json_option
 def show_event(event_id: str, as_json: bool) -> None:
     """Show all about an event, with what every VEN was told and answered."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..security.certificates import printable
+from . import ids
 from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_pairs, print_table
 
 
@@ -34,7 +35,7 @@ def list_groups(as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("group_id")
+@click.argument("group_id", type=ids.GROUP)
 @json_option
 def show_group(group_id: str, as_json: bool) -> None:
     """Show a group with its VENs."""
@@ -64,7 +65,7 @@ def print_effects(effects: Iterable[Mapping[str, Any]]) -> None:
 @group.command("create")
 @click.argument("name")
 @click.option("--group-id", help="Its ID, as VENs are told it; NAME if left out.")
-@click.option("--ven", "ven_ids", multiple=True, help="A VEN of the group; may be repeated.")
+@click.option("--ven", "ven_ids", type=ids.VEN, multiple=True, help="A VEN of the group; may be repeated.")
 @json_option
 def create_group(name: str, group_id: str | None, ven_ids: tuple[str, ...], as_json: bool) -> None:
     """Make a group."""
@@ -73,7 +74,7 @@ def create_group(name: str, group_id: str | None, ven_ids: tuple[str, ...], as_j
 
 
 @group.command("rename")
-@click.argument("group_id")
+@click.argument("group_id", type=ids.GROUP)
 @click.argument("name")
 @json_option
 def rename_group(group_id: str, name: str, as_json: bool) -> None:
@@ -82,7 +83,7 @@ def rename_group(group_id: str, name: str, as_json: bool) -> None:
 
 
 @group.command("delete")
-@click.argument("group_id")
+@click.argument("group_id", type=ids.GROUP)
 @click.confirmation_option(prompt="Its VENs lose the events that they have by this group.  Go on?")
 @json_option
 def delete_group(group_id: str, as_json: bool) -> None:
@@ -94,8 +95,8 @@ def delete_group(group_id: str, as_json: bool) -> None:
 
 
 @group.command("add")
-@click.argument("group_id")
-@click.argument("ven_ids", nargs=-1, required=True, metavar="VEN_ID...")
+@click.argument("group_id", type=ids.GROUP)
+@click.argument("ven_ids", type=ids.VEN, nargs=-1, required=True, metavar="VEN_ID...")
 @dry_run_option
 @json_option
 def add_members(group_id: str, ven_ids: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
@@ -104,8 +105,8 @@ def add_members(group_id: str, ven_ids: tuple[str, ...], dry_run: bool, as_json:
 
 
 @group.command("remove")
-@click.argument("group_id")
-@click.argument("ven_ids", nargs=-1, required=True, metavar="VEN_ID...")
+@click.argument("group_id", type=ids.GROUP)
+@click.argument("ven_ids", type=ids.VEN, nargs=-1, required=True, metavar="VEN_ID...")
 @dry_run_option
 @json_option
 def remove_members(group_id: str, ven_ids: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
@@ -118,7 +119,7 @@ def _change_members(group_id: str, body: dict[str, Any], dry_run: bool, as_json:
 
 
 @click.command("traits")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.argument("wish", nargs=-1, metavar="[KIND=VALUE]...")
 @dry_run_option
 @json_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from . import ids
 from .screen import ask, json_option, print_json, print_pairs, print_table
 
 _since = click.option("--since", help='From then on: "-1h", "2026-01-31T12:00:00Z"; now, if left out.')
@@ -11,7 +12,7 @@ _until = click.option("--until", default="+1d", show_default=True, help="Before 
 
 
 @click.command("opts")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @_since
 @_until
 @json_option
@@ -40,8 +41,8 @@ def ven_opts(ven_id: str, since: str | None, until: str, as_json: bool) -> None:
 @click.command()
 @_since
 @_until
-@click.option("--market-context", help="Only VENs of this programme, and what they say of it.")
-@click.option("--group", "group_id", help="Only VENs of this group.")
+@click.option("--market-context", type=ids.MARKET_CONTEXT, help="Only VENs of this programme, and what they say of it.")
+@click.option("--group", "group_id", type=ids.GROUP, help="Only VENs of this group.")
 @json_option
 def availability(
     since: str | None, until: str, market_context: str | None, group_id: str | None, as_json: bool

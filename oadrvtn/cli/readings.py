@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from . import ids
 from .screen import ask, json_option, print_json, print_table
 
 _SCREENFUL = 100
 
 
 @click.command()
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.option("--since", help='Readings from then on: "-1h", "2026-01-31T12:00:00Z".')
 @click.option("--until", help="Readings before that.")
 @click.option("--r-id", help="Only of this data point.")

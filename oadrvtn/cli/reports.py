@@ -8,6 +8,7 @@ from typing import IO, Any
 import click
 
 from ..security.certificates import printable
+from . import ids
 from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_table
 
 
@@ -48,7 +49,7 @@ def _each(seconds: float, never: str = "") -> str:
 
 
 @report.command("list")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def list_requests(ven_id: str, as_json: bool) -> None:
     """List the reports that a VEN was asked for."""
@@ -56,7 +57,7 @@ def list_requests(ven_id: str, as_json: bool) -> None:
 
 
 @report.command("request")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.argument("report_specifier_id", required=False)
 @click.option("--r-id", "r_ids", multiple=True, help="Only this data point; may be repeated.")
 @click.option("--granularity", help='A sample each: "1m"; "0s" is on change.')
@@ -92,8 +93,8 @@ def request(
 
 
 @report.command("cancel")
-@click.argument("ven_id")
-@click.argument("report_request_ids", nargs=-1, required=True, metavar="REQUEST_ID...")
+@click.argument("ven_id", type=ids.VEN)
+@click.argument("report_request_ids", type=ids.REQUEST, nargs=-1, required=True, metavar="REQUEST_ID...")
 @click.option("--to-follow", is_flag=True, help="Have it send a last report of each.")
 @dry_run_option
 @json_option
@@ -105,7 +106,7 @@ def cancel(ven_id: str, report_request_ids: tuple[str, ...], to_follow: bool, dr
 
 
 @report.command("provided")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def provided(ven_id: str, as_json: bool) -> None:
     """List the reports of this VTN that a VEN asked for."""
@@ -123,7 +124,7 @@ def provided(ven_id: str, as_json: bool) -> None:
 
 
 @report.command("gaps")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.option("--since", help='From then on: "-1d", "2026-01-31T12:00:00Z".')
 @click.option("--until", help="Before that.")
 @json_option
@@ -142,7 +143,7 @@ def gaps(ven_id: str, since: str | None, until: str | None, as_json: bool) -> No
 
 
 @report.command("states")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.option("--since", help='What they were from then on: "-1d", "2026-01-31T12:00:00Z".')
 @click.option("--until", help="What they were before that.")
 @click.option("--r-id", help="Only of this data point.")
@@ -178,7 +179,7 @@ def states(ven_id: str, since: str | None, until: str | None, r_id: str | None, 
 
 
 @report.command("wishes")
-@click.argument("wish_id", required=False)
+@click.argument("wish_id", type=ids.WISH, required=False)
 @json_option
 def wishes(wish_id: str | None, as_json: bool) -> None:
     """List the readings that are wanted of every VEN that offers them: all wishes, or one."""
@@ -207,8 +208,8 @@ def wishes(wish_id: str | None, as_json: bool) -> None:
 @click.option("--item-base", help="Only data points in this kind of unit, such as powerReal.")
 @click.option("--r-id", help="Only the data point of this rID.")
 @click.option("--resource", "resource_id", help="Only data points of this resource.")
-@click.option("--group", "group_id", help="Only of the VENs of this group.")
-@click.option("--market-context", help="Only of this programme.")
+@click.option("--group", "group_id", type=ids.GROUP, help="Only of the VENs of this group.")
+@click.option("--market-context", type=ids.MARKET_CONTEXT, help="Only of this programme.")
 @click.option("--granularity", help='A sample each: "1m"; "0s" is on change.')
 @click.option("--back", "report_back_duration", help='A report each: "5m"; "0s" is a single one.')
 @dry_run_option
@@ -227,7 +228,7 @@ def want(report_name: str, dry_run: bool, as_json: bool, **options: str | None) 
 
 
 @report.command("unwant")
-@click.argument("wish_id")
+@click.argument("wish_id", type=ids.WISH)
 @json_option
 def unwant(wish_id: str, as_json: bool) -> None:
     """Want readings no more; the VENs are told to stop."""

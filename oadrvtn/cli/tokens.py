@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..storage.tokens import SCOPES
+from . import ids
 from .screen import ask, ask_all, cell, json_option, print_json, print_table
 
 
@@ -43,10 +44,11 @@ def create_token(name: str, scope: str, expires: str, as_json: bool) -> None:
 
 
 @token.command("list")
+@click.argument("name", type=ids.TOKEN, required=False)
 @json_option
-def list_tokens(as_json: bool) -> None:
-    """List all tokens that were made, also those that have ended."""
-    found = ask_all("tokens", of="tokens")
+def list_tokens(name: str | None, as_json: bool) -> None:
+    """List all tokens that were made, also those that have ended, or one of them."""
+    found = {"tokens": [ask("GET", "tokens", name)]} if name else ask_all("tokens", of="tokens")
     if as_json:
         return print_json(found)
     columns = ("name", "scope", "created_at", "created_by", "expires_at", "revoked_at", "token_id")
@@ -58,8 +60,11 @@ def list_tokens(as_json: bool) -> None:
 
 
 @token.command("revoke")
-@click.argument("name")
-def revoke_token(name: str) -> None:
+@click.argument("name", type=ids.TOKEN)
+@json_option
+def revoke_token(name: str, as_json: bool) -> None:
     """Let the token of NAME be good for nothing from now on."""
     ask("DELETE", "tokens", name)
+    if as_json:
+        return print_json({"revoked": name})
     click.echo(f"The token of {name} is revoked")

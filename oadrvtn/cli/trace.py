@@ -10,14 +10,20 @@ from typing import Any
 import click
 
 from ..security.certificates import printable
+from . import ids
 from .screen import ask, cell, json_option, print_json
 
 _ARROWS = {"in": "<-", "out": "->"}
 
 
 @click.command()
-@click.argument("ven_id", required=False)
-@click.option("--fingerprint", metavar="AA:BB:...", help="Of a certificate that no VEN has, in place of a VEN.")
+@click.argument("ven_id", type=ids.VEN, required=False)
+@click.option(
+    "--fingerprint",
+    type=ids.CANDIDATE,
+    metavar="AA:BB:...",
+    help="Of a certificate that no VEN has, in place of a VEN.",
+)
 @click.option("--documents", is_flag=True, help="Also show the beginning of each document.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, until it is interrupted.")
 @click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")

@@ -13,6 +13,8 @@ from ..console.client import File
 from ..console.files import write_csv
 from ..security import certificates
 from ..security.certificates import printable
+from ..vtn.audience import KINDS
+from . import ids
 from .screen import (
     ask,
     ask_all,
@@ -58,7 +60,7 @@ _STATES = {
 @ven.command("list")
 @click.argument("text", required=False)
 @click.option("--state", type=click.Choice(tuple(_STATES)))
-@click.option("--group", "group_id", help="Only of this group.")
+@click.option("--group", "group_id", type=ids.GROUP, help="Only of this group.")
 @click.option("--leniency", help="Only those that may send so much against the schema.")
 @json_option
 def list_vens(text: str | None, state: str | None, group_id: str | None, leniency: str | None, as_json: bool) -> None:
@@ -85,7 +87,7 @@ _MOST_POINTS = 50
 
 
 @ven.command("show")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def show_ven(ven_id: str, as_json: bool) -> None:
     """Show all about a VEN: certificates, reports, events, what waits for it."""
@@ -171,7 +173,7 @@ def _values(traits: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 @ven.command("change")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.option("--name", help="A name for people.")
 @click.option("--poll-frequency", metavar="DURATION", help='How often it is to poll: "30s", "5m" or "default".')
 @click.option("--leniency", metavar="PROFILE", help='What it may send against the schema, or "default".')
@@ -236,7 +238,7 @@ def add_ven(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], name: 
 
 
 @ven.command("fingerprints")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.argument("known", nargs=-1, metavar="[FINGERPRINT]...")
 @_certificate_files
 @json_option
@@ -280,7 +282,8 @@ def import_vens(file: Path, dry_run: bool, as_json: bool) -> None:
       ven_id,name,fingerprints,group_ids
       ven-1,Cold store,AA:BB:CC:DD:EE:FF:00:11:22:33,north;stores
 
-    It may have more columns: poll_frequency, leniency, signatures, signing_fingerprint, market_contexts.
+    It may have more columns: poll_frequency, leniency, signatures, signing_fingerprint, market_contexts and the other
+    kinds of "ven traits".  Several values in a cell stand between semicolons.
 
     \b
       oadrvtn ven import houses.csv --dry-run
@@ -312,7 +315,8 @@ def export_vens(file: Path, as_json: bool) -> None:
         with file.open("x", encoding="utf-8", newline="") as new:
             with progress("reading VENs", ask("GET", "status")["vens"]) as came:
                 rows = [_exported(row) for row in ask_all("vens", of="vens", came=came)["vens"]]
-            new.write(write_csv(_COLUMNS, rows) if kind == "text/csv" else json.dumps(rows, indent=1) + "\n")
+            columns = [*_COLUMNS, *sorted(set().union(*rows) - {*_COLUMNS})]
+            new.write(write_csv(columns, rows) if kind == "text/csv" else json.dumps(rows, indent=1) + "\n")
     except FileExistsError as error:
         raise click.ClickException(f"{file} exists already and is not overwritten") from error
     except OSError as error:
@@ -332,11 +336,11 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
     """What an import says of a VEN, of what it is."""
     known = [each["sha256"] or each["fingerprint"] for each in row["fingerprints"]]
     own = {**row, "fingerprints": known, "poll_frequency": row["wanted_poll_frequency"]}
-    return {name: own[name] for name in _COLUMNS if own[name] not in (None, [])}
+    return {name: own[name] for name in (*_COLUMNS, *KINDS) if own.get(name) not in (None, [])}
 
 
 @ven.command("waiting")
-@click.argument("known", metavar="[FINGERPRINT]", required=False)
+@click.argument("known", type=ids.CANDIDATE, metavar="[FINGERPRINT]", required=False)
 @json_option
 def waiting(known: str | None, as_json: bool) -> None:
     """List the certificates that wait for approval (registration.policy = "approve"), or one of them."""
@@ -356,7 +360,7 @@ def waiting(known: str | None, as_json: bool) -> None:
 
 
 @ven.command("approve")
-@click.argument("known", metavar="FINGERPRINT")
+@click.argument("known", type=ids.CANDIDATE, metavar="FINGERPRINT")
 @click.option("--ven-id", help="The venID it gets; if left out the one that it says it is, else a new one.")
 @click.option("--name", help="A name for people.")
 @json_option
@@ -372,7 +376,7 @@ def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> 
 
 
 @ven.command("remove")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @click.confirmation_option(prompt="This forgets the VEN with its readings and answers.  Go on?")
 @json_option
 def remove(ven_id: str, as_json: bool) -> None:
@@ -384,7 +388,7 @@ def remove(ven_id: str, as_json: bool) -> None:
 
 
 @ven.command("suspend")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def suspend(ven_id: str, as_json: bool) -> None:
     """Take nothing from a VEN any more, until it is resumed; it stays registered, and what waits for it waits."""
@@ -395,7 +399,7 @@ def suspend(ven_id: str, as_json: bool) -> None:
 
 
 @ven.command("resume")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def resume(ven_id: str, as_json: bool) -> None:
     """End the suspension of a VEN."""
@@ -406,7 +410,7 @@ def resume(ven_id: str, as_json: bool) -> None:
 
 
 @ven.command("reregister")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def reregister(ven_id: str, as_json: bool) -> None:
     """Ask a VEN to register again; it hears of it at its next poll."""
@@ -417,7 +421,7 @@ def reregister(ven_id: str, as_json: bool) -> None:
 
 
 @ven.command("cancel-registration")
-@click.argument("ven_id")
+@click.argument("ven_id", type=ids.VEN)
 @json_option
 def cancel_registration(ven_id: str, as_json: bool) -> None:
     """End a VEN's registration; it hears of it at its next poll."""

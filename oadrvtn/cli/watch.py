@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..security.certificates import printable
+from . import ids
 from .screen import ask, cell, json_option, said
 
 _SHARE = 10
@@ -19,7 +20,7 @@ _TOLD = ("state", "opt_type", "response_code", "unanswered_at", "withdrawn", "mo
 
 
 @click.command()
-@click.argument("event_id")
+@click.argument("event_id", type=ids.EVENT)
 @click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
 @json_option
 def watch(event_id: str, interval: float, as_json: bool) -> None:

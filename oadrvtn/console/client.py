@@ -130,11 +130,12 @@ class Client:
         query: Mapping[str, object] | None = None,
         body: Mapping[str, Any] | None = None,
         file: File | None = None,
+        timeout: float = TIMEOUT,
     ) -> Any:
         """The answer to a request: what its JSON says, else its text; None where it is empty.
 
         ``path`` are the segments below /api/v1, in plain text; what is None in ``query`` is left out; a ``file``
-        is sent in place of a body.  Raises ApiError.
+        is sent in place of a body; an answer may take ``timeout`` seconds.  Raises ApiError.
         """
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         target = "/api/v1/" + "/".join(quote(segment, safe="") for segment in path)
@@ -146,7 +147,7 @@ class Client:
         sent: bytes | File | None = file if body is None else json.dumps(body).encode()
         if file:
             headers |= {"Content-Type": file.kind, "Content-Length": str(len(file.content))}
-        status, kind, content = self._exchange(method, target, headers, sent)
+        status, kind, content = self._exchange(method, target, headers, sent, timeout)
         try:
             text = content.decode()
             said = json.loads(text) if kind.endswith("json") and text else text or None
@@ -160,10 +161,10 @@ class Client:
         return said
 
     def _exchange(
-        self, method: str, target: str, headers: dict[str, str], body: bytes | File | None
+        self, method: str, target: str, headers: dict[str, str], body: bytes | File | None, timeout: float
     ) -> tuple[int, str, bytes]:
         """Status, content type and content."""
-        connection = self._connect(*self._address, timeout=TIMEOUT)
+        connection = self._connect(*self._address, timeout=timeout)
         try:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
@@ -172,7 +173,7 @@ class Client:
         except ConnectionRefusedError as error:
             raise ApiError(f"nothing listens at {self.url}: is the VTN running?") from error
         except TimeoutError as error:
-            raise ApiError(f"the VTN at {self.url} does not answer within {TIMEOUT:g} seconds") from error
+            raise ApiError(f"the VTN at {self.url} does not answer within {timeout:g} seconds") from error
         except SSLCertVerificationError as error:
             raise ApiError(
                 f"{self.url} shows a certificate that is not trusted: {error.verify_message} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..model.errors import InvalidData, Mistake
 from ..model.values import shown
 
 BETWEEN = ";"
-"""What stands between the values of a list in one cell."""
+"""What stands between the values of a list in one cell; where one has it in itself the cell is a list in JSON."""
 
 
 @attrs.frozen
@@ -48,7 +49,7 @@ def read_csv(text: str, columns: Sequence[str], lists: Sequence[str], mandatory:
                     name: cell.strip() for name, cell in zip(head, cells, strict=False) if cell.strip()
                 }
                 for name in row.keys() & set(lists):
-                    row[name] = [value.strip() for value in row[name].split(BETWEEN) if value.strip()]
+                    row[name] = _list(row[name])
                 if len(cells) > len(head):
                     row["a cell without a column"] = cells[len(head)]
                 found.rows.append(row)
@@ -59,12 +60,27 @@ def read_csv(text: str, columns: Sequence[str], lists: Sequence[str], mandatory:
     return found
 
 
+def _list(cell: str) -> Any:
+    if cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except (ValueError, RecursionError):
+            pass  # the text of a value then
+    return [value.strip() for value in cell.split(BETWEEN) if value.strip()]
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    plain = BETWEEN.join(value)
+    return plain if _list(plain) == value else json.dumps(value)
+
+
 def write_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     """The file that ``read_csv`` reads."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        cells = [row.get(name) for name in columns]
-        writer.writerow(BETWEEN.join(cell) if isinstance(cell, list) else cell for cell in cells)
+        writer.writerow(_cell(row.get(name)) for name in columns)
     return file.getvalue()

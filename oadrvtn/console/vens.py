@@ -23,6 +23,7 @@ from ..storage.database import Txn
 from ..storage.tables import microseconds
 from ..storage.vens import Candidate, Ven
 from ..vtn import certificates, imports, registration
+from ..vtn.audience import KINDS
 from ..vtn.changes import Changes
 from ..vtn.traces import Traced, Who, who
 from ..wire import bends
@@ -101,9 +102,7 @@ class NewVen:
 
 
 @attrs.frozen(kw_only=True)
-class ImportedVen:
-    """A VEN of many; what is left out is as configured.  ``signing_fingerprint`` is the whole SHA-256."""
-
+class _ImportedVen:
     ven_id: Name
     name: str | None = None
     fingerprints: tuple[Fingerprint, ...]
@@ -111,8 +110,11 @@ class ImportedVen:
     leniency: str | None = None
     signatures: str | None = None
     signing_fingerprint: Fingerprint | None = None
-    group_ids: tuple[str, ...] = ()
-    market_contexts: tuple[str, ...] = ()
+
+
+_TRAITS = {kind: attrs.field(type=tuple[str, ...], default=()) for kind in KINDS}
+ImportedVen = attrs.make_class("ImportedVen", _TRAITS, bases=(_ImportedVen,), kw_only=True, frozen=True)
+"""A VEN of many; what is left out is as configured.  ``signing_fingerprint`` is the whole SHA-256."""
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +146,7 @@ class Approval:
 
 _CANDIDATE = shape("WaitingCertificate", KNOWN_BY, Candidate, without=("full",))
 _ROW = shape("VenRow", Ven, signing_fingerprint=str | None, registered=bool, fingerprints=many(KNOWN_BY))
-_LISTED = shape("ListedVen", _ROW, group_ids=many(str), market_contexts=many(str))
+_LISTED = shape("ListedVen", _ROW, dict.fromkeys(KINDS, many(str)), maybe={*KINDS} - {GROUP, PROGRAM})
 _POINT = shape(
     "OfferedDataPoint",
     r_id=str, report_type=str, reading_type=str, unit=str | None, resource_ids=many(str),
@@ -172,8 +174,8 @@ def _row(ven: Ven) -> dict[str, Any]:
     }
 
 
-_SAID = (GROUP, PROGRAM)
-"""What operators say of VENs that lists show."""
+_ALWAYS = (GROUP, PROGRAM)
+"""The kinds of traits that lists show also of VENs without any."""
 
 
 def _list(txn: Txn, config: Config, query: VensQuery) -> Page:
@@ -184,12 +186,13 @@ def _list(txn: Txn, config: Config, query: VensQuery) -> Page:
     )  # fmt: skip
     page, last = cut(found, query.limit, lambda ven: (ven.ven_id,))
     ids = [ven.ven_id for ven in page]
-    known, said = vens.fingerprints_of(txn, ids), audience.said_of(txn, ids, _SAID)
+    known, said = vens.fingerprints_of(txn, ids), audience.said_of(txn, ids, KINDS)
     rows = [
         {
             **_row(ven),
             "fingerprints": [_known_by(each) for each in known.get(ven.ven_id, ())],
-            **{kind: said.get((ven.ven_id, kind), []) for kind in _SAID},
+            **dict.fromkeys(_ALWAYS, ()),
+            **{kind: values for kind in KINDS if (values := said.get((ven.ven_id, kind)))},
         }
         for ven in page
     ]
@@ -315,7 +318,12 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 @route("POST", "/vens/import", "admin", shape("Imported", imported=int))
-async def import_vens(desk: Desk, request: IRequest, query: Rehearsal, body: Many[ImportedVen]) -> bytes:
+async def import_vens(
+    desk: Desk,
+    request: IRequest,
+    query: Rehearsal,
+    body: Many[ImportedVen],  # type: ignore[valid-type]
+) -> bytes:
     """Many new VENs, all or none: a list, or CSV with these columns, in whose lists the values stand between ";"."""
     new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
     return await desk.do(
@@ -324,8 +332,10 @@ async def import_vens(desk: Desk, request: IRequest, query: Rehearsal, body: Man
     )  # fmt: skip
 
 
-def _named(ven: ImportedVen) -> dict[str, Any]:
-    return attrs.asdict(ven, recurse=False) | {"name": ven.name or ven.ven_id}
+def _named(ven: Any) -> dict[str, Any]:
+    fields = attrs.asdict(ven, recurse=False)
+    traits = {kind: values for kind in KINDS if (values := fields.pop(kind))}
+    return fields | {"name": ven.name or ven.ven_id, "traits": traits}
 
 
 @route("GET", "/vens/<id:ven_id>", "read", _ALL)

@@ -259,7 +259,7 @@ def _known_group(txn: Txn, group_id: str) -> Group:
     return group
 
 
-def _misfits(place: str, values: Iterable[str], simple_type: SimpleType = STRING) -> list[Mistake]:
+def misfits(place: str, values: Iterable[str], simple_type: SimpleType = STRING) -> list[Mistake]:
     """Texts that are empty, or that no message could carry."""
     mistakes = []
     for number, value in enumerate(values):
@@ -282,7 +282,7 @@ def _check_vens(txn: Txn, place: str, ven_ids: Sequence[str]) -> list[Mistake]:
 
 
 def _check_name(txn: Txn, group_id: str, name: str) -> None:
-    if mistakes := _misfits("name", [name]):
+    if mistakes := misfits("name", [name]):
         raise InvalidData.of(mistakes)
     if audience.named(txn, [name]).get(name, group_id) != group_id:
         raise NotAllowed.at("name", f"{shown(name)} is the name of another group")
@@ -299,7 +299,7 @@ def create_group(
 ) -> tuple[Group, Changes]:
     """Make a group of VENs; without a ``group_id`` it gets one."""
     group_id = group_id or generate_id("group-")
-    if mistakes := [*_misfits("group_id", [group_id]), *_check_vens(txn, "ven_ids", ven_ids)]:
+    if mistakes := [*misfits("group_id", [group_id]), *_check_vens(txn, "ven_ids", ven_ids)]:
         raise InvalidData.of(mistakes)
     if audience.group(txn, group_id):
         raise NotAllowed.at("group_id", f"{shown(group_id)} exists")
@@ -358,7 +358,7 @@ def change_participants(
     Who is taken out of the last one takes part in all, as a VEN does of which nothing was said.  Raises InvalidID
     for what is no URI.
     """
-    if mistakes := _misfits("market_context", [market_context], ANY_URI):
+    if mistakes := misfits("market_context", [market_context], ANY_URI):
         raise InvalidID.of(mistakes)
     return _give(txn, Trait(PROGRAM, market_context, "operator"), add, remove, now)
 
@@ -376,7 +376,7 @@ def set_traits(
     for kind, values in traits.items():
         if kind not in KINDS or kind == GROUP:
             mistakes.append(Mistake(kind, "is no kind of target", tuple(kind for kind in KINDS if kind != GROUP)))
-        mistakes += _misfits(f"{kind}[{{}}]", values, ANY_URI if kind == PROGRAM else STRING)
+        mistakes += misfits(f"{kind}[{{}}]", values, ANY_URI if kind == PROGRAM else STRING)
     if mistakes:
         raise InvalidData.of(mistakes)
     wanted = {Trait(kind, value, source) for kind, values in traits.items() for value in values}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import get_args
 
@@ -11,13 +11,13 @@ import attrs
 
 from ..model.config import Config, Signatures
 from ..model.errors import InvalidData, Mistake
-from ..model.values import ANY_URI, shown
+from ..model.values import ANY_URI, STRING, shown
 from ..security import fingerprint
 from ..storage import audience, vens
 from ..storage.audience import GROUP, PROGRAM, Trait
 from ..storage.database import Txn
 from ..wire import bends
-from .audience import reconcile
+from .audience import misfits, reconcile
 from .changes import Changes
 
 
@@ -25,7 +25,7 @@ from .changes import Changes
 class NewVen:
     """A VEN that is to be let in: known by one or two certificates of 10 or 32 bytes; None: as configured.
 
-    ``poll_frequency`` is in seconds, ``signing_fingerprint`` has 32 bytes.
+    ``poll_frequency`` is in seconds, ``signing_fingerprint`` has 32 bytes; ``traits`` are values by their kinds.
     """
 
     ven_id: str
@@ -35,8 +35,7 @@ class NewVen:
     leniency: str | None = None
     signatures: str | None = None
     signing_fingerprint: bytes | None = None
-    group_ids: tuple[str, ...] = ()
-    market_contexts: tuple[str, ...] = ()
+    traits: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
 
 def import_vens(
@@ -65,7 +64,7 @@ def import_vens(
     )  # fmt: skip
     told: dict[Trait, list[str]] = defaultdict(list)
     for ven in new:
-        for kind, values in ((GROUP, ven.group_ids), (PROGRAM, ven.market_contexts)):
+        for kind, values in ven.traits.items():
             for value in values:
                 told[Trait(kind, value, "operator")].append(ven.ven_id)
     for trait, ven_ids in told.items():
@@ -103,12 +102,8 @@ def _mistakes(txn: Txn, config: Config, read: Sequence[NewVen | None]) -> Iterat
                 attrs.evolve(config.registration, poll_frequency=ven.poll_frequency)
             except ValueError as error:
                 yield Mistake(f"[{number}].poll_frequency", str(error))
-        for index, group_id in enumerate(ven.group_ids):
+        for kind, values in ven.traits.items():
+            yield from misfits(f"[{number}].{kind}[{{}}]", values, ANY_URI if kind == PROGRAM else STRING)
+        for index, group_id in enumerate(ven.traits.get(GROUP, ())):
             if group_id not in groups:
                 yield Mistake(f"[{number}].group_ids[{index}]", f"{shown(group_id)} is no group of this VTN")
-        for index, context in enumerate(ven.market_contexts):
-            try:
-                if not ANY_URI.write(context).strip():
-                    raise ValueError("is empty")
-            except ValueError as error:
-                yield Mistake(f"[{number}].market_contexts[{index}]", str(error))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from oadrvtn.cli import screen
 from oadrvtn.model.config import Config
+from oadrvtn.storage.audience import GROUP
 from oadrvtn.vtn import registration
+from oadrvtn.vtn.audience import KINDS
 
 from ..console.office import certificate, colons
 from .case import CliTestCase
@@ -70,6 +72,11 @@ class VenTests(CliTestCase):
         self.good("ven", "add", "ven-2", "--fingerprint", "00" * 10, "--name", 'The "old", one')
         self.good("ven", "change", "ven-2", "--poll-frequency", "30s", "--leniency", "bare")
         self.good("group", "add", "g", "ven-2")
+        signing = colons(certificate("signing"))
+        self.good("ven", "change", "ven-2", "--signatures", "require", "--signing-fingerprint", signing)
+        awkward = ("a;b", '["x"]', "a, b", "it's")
+        self.good("ven", "traits", "ven-2", *(f"{kind}={text}" for kind in KINDS[:4] for text in awkward))
+        self.good("ven", "traits", "ven-1", *(f"{kind}=one" for kind in KINDS if kind != GROUP))
         before = self.shown("ven", "list")["vens"]
         directory = Path(self.mktemp())
         directory.mkdir()
@@ -83,9 +90,12 @@ class VenTests(CliTestCase):
             self.has(self.good("ven", "import", file, "--dry-run"), "2 VENs could come in")
             self.assertEqual([], self.shown("ven", "list")["vens"])
             self.assertEqual({"imported": 2}, self.shown("ven", "import", file))
-            said = ("ven_id", "name", "fingerprints", "wanted_poll_frequency", "leniency", "group_ids")
+            said = (
+                "ven_id", "name", "fingerprints", "wanted_poll_frequency", "leniency", "signatures",
+                "signing_fingerprint", *KINDS,
+            )  # fmt: skip
             after = self.shown("ven", "list")["vens"]
-            self.assertEqual([[row[k] for k in said] for row in before], [[row[k] for k in said] for row in after])
+            self.assertEqual(*([[row.get(k) for k in said] for row in rows] for rows in (before, after)))
 
     def test_an_import_tells_each_line_that_is_wrong(self) -> None:
         file = Path(self.mktemp()).with_suffix(".csv")
