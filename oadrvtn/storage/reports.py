@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, String, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from ..model.config import WantedReport
-from .audience import GROUP, PROGRAM, among
+from .audience import GROUP, PROGRAM, among, parameter
 from .database import Txn
 from .paging import Cursor, page
 from .tables import capabilities, data_points, readings, report_requests, traits, vens, wishes
@@ -100,6 +100,10 @@ class ReportRequest:
 _CAPABILITY = select(*(capabilities.c[field.name] for field in attrs.fields(Capability)))
 _POINT = select(*(data_points.c[field.name] for field in attrs.fields(DataPoint)))
 _REQUEST = select(*(report_requests.c[field.name] for field in attrs.fields(ReportRequest)))
+_NAMED = _REQUEST.where(
+    report_requests.c.ven_id == bindparam("of"),
+    among(report_requests.c.report_request_id, bindparam("ids", type_=String)),
+)
 _ADD = insert(report_requests)
 _FIELDS = [field.name for field in attrs.fields(ReportRequest)]
 
@@ -295,8 +299,8 @@ def found_requests(
 
 def requests_named(txn: Txn, ven_id: str, ids: Collection[str]) -> dict[str, ReportRequest]:
     """Those of a VEN's requests that have one of these IDs, by ID."""
-    query = _REQUEST.where(report_requests.c.ven_id == ven_id, among(report_requests.c.report_request_id, ids))
-    return {request.report_request_id: request for request in _requests(txn.execute(query))}
+    rows = txn.execute(_NAMED, {"of": ven_id, "ids": parameter(ids)})
+    return {request.report_request_id: request for request in _requests(rows)}
 
 
 def get_request(txn: Txn, ven_id: str, report_request_id: str) -> ReportRequest | None:

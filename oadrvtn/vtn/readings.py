@@ -15,7 +15,6 @@ import attrs
 from ..model.config import Config
 from ..model.errors import InvalidData, InvalidID
 from ..model.event import (
-    Interval,
     OadrGBPayload,
     OadrPayloadResourceStatus,
     OadrReportPayload,
@@ -29,7 +28,7 @@ from ..storage import notes, readings, reports, vens
 from ..storage.database import Txn
 from ..storage.readings import Reading
 from ..storage.reports import DataPoint, ReportRequest
-from ..storage.tables import microseconds
+from ..storage.tables import instant, microseconds
 from ..storage.vens import Ven
 from ..wire.codec import from_xml
 from . import requests
@@ -38,27 +37,29 @@ from .changes import NOTHING, Changes
 # --- what comes -----------------------------------------------------------------------------------------
 
 
-def _starts(report: OadrReport) -> Iterable[tuple[datetime, Interval, OadrReportPayload | OadrGBPayload]]:
-    """Each payload of a report with the start of its interval.
+def _rows(
+    ven_id: str, report: OadrReport, now: int
+) -> Iterable[tuple[tuple[Any, ...], OadrReportPayload | OadrGBPayload]]:
+    """Each payload of a report, and before it the reading as the table takes it.
 
     An interval without a start follows the last one of the same data point by its duration; the first, and
     one without duration, starts with the report, else when the report was created (rules 314 and 342).
     """
     first = report.dtstart or report.created_date_time
+    request = report.report_request_id
     follows: dict[str, datetime] = {}
     for interval in report.intervals:
+        duration = interval.duration or None  # of no length is none
         for payload in interval.payloads:
             if isinstance(payload, SignalPayload):
                 raise InvalidData("oadrReport/intervals/interval: holds a signalPayload, which is for events")
-            r_id = _r_id(payload)
-            start = interval.dtstart or (follows.get(r_id, first) if interval.duration else first)
-            if interval.duration:
-                follows[r_id] = interval.duration.after(start)
-            yield start, interval, payload
-
-
-def _r_id(payload: OadrReportPayload | OadrGBPayload) -> str:
-    return payload.r_id if isinstance(payload, OadrReportPayload) else ""
+            r_id = payload.r_id if isinstance(payload, OadrReportPayload) else ""
+            start = interval.dtstart or (first if duration is None else follows.get(r_id, first))
+            seconds = None
+            if duration is not None:
+                follows[r_id] = end = duration.after(start)
+                seconds = (end - start).total_seconds()
+            yield (ven_id, request, r_id, microseconds(start), seconds, *_value(payload), now), payload
 
 
 def _finite(instance: object, attribute: object, value: Any) -> Any:
@@ -70,31 +71,22 @@ def _json(value: Any) -> str | None:
     return value and json.dumps(attrs.asdict(value, value_serializer=_finite), separators=(",", ":"))
 
 
-def _row(
-    ven_id: str, report_request_id: str, start: datetime, interval: Interval,
-    payload: OadrReportPayload | OadrGBPayload, now: int,
-) -> tuple[Any, ...]:  # fmt: skip
-    """A reading as the table takes it.  NaN and INF are missing values; the rest of the message counts."""
+def _value(payload: OadrReportPayload | OadrGBPayload) -> tuple[Any, ...]:
+    """Value, text, quality, confidence and accuracy.  NaN and INF are missing values; the rest counts."""
+    if isinstance(payload, OadrGBPayload):
+        return None, payload.feed, None, None, None
+    quality, accuracy, inner = payload.data_quality, payload.accuracy, payload.payload
     value: float | None = None
     text: str | None = None
-    quality = confidence = accuracy = None
-    if isinstance(payload, OadrGBPayload):
-        text = payload.feed
+    if accuracy is not None and not math.isfinite(accuracy):
+        accuracy = None
+    if not isinstance(inner, PayloadFloat):
+        text = _json(inner)
+    elif math.isfinite(inner.value):
+        value = inner.value
     else:
-        quality, confidence, accuracy = payload.data_quality, payload.confidence, payload.accuracy
-        if accuracy is not None and not math.isfinite(accuracy):
-            accuracy = None
-        if not isinstance(payload.payload, PayloadFloat):
-            text = _json(payload.payload)
-        elif math.isfinite(payload.payload.value):
-            value = payload.payload.value
-        else:
-            quality = quality or "No Quality - No Value"
-    seconds = (interval.duration.after(start) - start).total_seconds() if interval.duration else None
-    return (
-        ven_id, report_request_id, _r_id(payload), microseconds(start), seconds, value, text,
-        quality, confidence, accuracy, now,
-    )  # fmt: skip
+        quality = quality or "No Quality - No Value"
+    return value, text, quality, payload.confidence, accuracy
 
 
 def _state(row: tuple[Any, ...], status: OadrPayloadResourceStatus) -> tuple[Any, ...]:
@@ -121,9 +113,9 @@ def update_report(
         if report.report_request_id not in known:
             raise InvalidID(f"reportRequestID {shown(report.report_request_id)} was never issued to this VEN")
         try:
-            for start, interval, payload in _starts(report):
-                row = _row(ven.ven_id, report.report_request_id, start, interval, payload, arrived)
+            for row, payload in _rows(ven.ven_id, report, arrived):
                 if rows.setdefault(row[:4], row) is not row:
+                    start = instant(row[3])
                     raise InvalidData(f"oadrReport/intervals: two values of rID {shown(row[2])} start at {start}")
                 if isinstance(payload, OadrReportPayload) and isinstance(payload.payload, OadrPayloadResourceStatus):
                     states.append(_state(row, payload.payload))
