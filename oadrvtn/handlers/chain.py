@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -48,7 +48,7 @@ from ..security.signature import SignatureRefused, Signed, Signer
 from ..storage import vens
 from ..vtn import replay
 from ..vtn.registration import PROFILES, remember
-from ..vtn.roster import Idle
+from ..vtn.roster import Entry, Idle, Poll
 from ..vtn.traces import who
 from ..vtn.vtn import ANSWERS, Vtn
 from ..wire import Undecodable, bends, encode
@@ -135,31 +135,41 @@ class Chain:
 
     def run(self, exchange: Exchange) -> Deferred[Exchange]:
         """Take an exchange from its bytes to its answer; always succeeds."""
-        if known := self.again(exchange.resource, exchange.certificate, exchange.body):
-            exchange.answer, exchange.reply = known.answer, known.reply
+        entry = self.vtn.roster.find(exchange.certificate)
+        poll = entry.polled(exchange.body, self.vtn.config) if entry else None
+        if not entry or not poll or OadrPoll not in exchange.resource.methods:
+            done: Deferred[Any] = self.receive(exchange)
+        elif idle := self._idle(exchange.resource, entry, poll):
+            exchange.answer, exchange.reply = idle.answer, idle.reply
             return succeed(exchange)
-        done: Deferred[Any] = self.receive(exchange)
+        else:
+            self._identified(entry, exchange).message = poll.message
+            done = fail(TooOften()) if exchange.wait else self.handle(exchange)
         done.addErrback(self._refused, exchange)
         done.addCallback(self._answer, exchange)
         done.addErrback(self._lost, exchange)
         return done
 
-    def again(self, resource: ServiceResource, certificate: bytes, body: bytes) -> Idle | None:
-        """What is known of a poll that is byte for byte the VEN's last one, and finds nothing like that one.
+    def again(self, resource: ServiceResource, certificate: bytes, body: bytes) -> bytes | None:
+        """The answer to a poll that is byte for byte the VEN's last one, and finds nothing like that one.
 
         It is never one that was signed, and it counts as any other.
         """
         entry = self.vtn.roster.find(certificate)
-        known = entry.idles(body, self.vtn.config) if entry else None
-        if known is None or not resource.constant:
+        poll = entry.polled(body, self.vtn.config) if entry else None
+        idle = self._idle(resource, entry, poll) if entry and poll else None
+        return idle.answer if idle else None
+
+    def _idle(self, resource: ServiceResource, entry: Entry, poll: Poll) -> Idle | None:
+        idle = entry.idles(poll)
+        if idle is None or not resource.constant:
             return None
-        assert entry
         if entry.messages.take(self.vtn.clock.seconds()):
             return None
         self.vtn.seen(entry)
         self.answers[_IDLE] += 1
         entry.idle_polls += 1
-        return known
+        return idle
 
     def receive(self, exchange: Exchange) -> Deferred[Message]:
         """The first half: the reply to what came, or a failure for ``_refused``."""
@@ -326,6 +336,8 @@ class Chain:
         """
         message, signed = exchange.message, exchange.signed
         if signed is None:
+            if isinstance(message, OadrPoll):
+                self._remember(exchange)
             return exchange
         if isinstance(message, OadrPoll):
             assert exchange.ven_id
@@ -482,7 +494,7 @@ class Chain:
         if isinstance(exchange.message, OadrPoll) and not isinstance(reply, OadrResponse):
             exchange.is_free()
         if (name, code) == _IDLE and isinstance(reply, OadrResponse):
-            return self._remember(reply, exchange)
+            return self._remember_idle(reply, exchange)
         reason = response.response_description or "" if code != "200" and response else ""
         log.info(
             "{who}: {name} -> {reply} {code}{reason}",
@@ -516,14 +528,21 @@ class Chain:
         )
         note("out", exchange.answer, name=exchange.reply.name() if exchange.reply else "", signed=exchange.seals)
 
-    def _remember(self, reply: Message, exchange: Exchange) -> None:
-        """Know an idle poll when it comes again; not one that was signed or bent, or whose answer was signed."""
+    def _remember(self, exchange: Exchange) -> None:
+        """Know a poll when it comes again; not one that was signed or bent."""
         entry = exchange.entry
-        if entry:
-            entry.idle_polls += 1
-        seals = self.signers and self._wants_signature(exchange)
-        if entry and entry.due == () and exchange.resource.constant and not (exchange.signs or exchange.bends or seals):
-            entry.idle = Idle(exchange.body, exchange.answer, reply, entry.revision, self.vtn.config)
+        if entry and not (exchange.signs or exchange.bends):
+            entry.poll = Poll(exchange.body, exchange.message, entry.ven, self.vtn.config)
+
+    def _remember_idle(self, reply: Message, exchange: Exchange) -> None:
+        """Count a poll that finds nothing, and know what it gets when it comes again, if that is not signed."""
+        entry, config = exchange.entry, self.vtn.config
+        if entry is None:
+            return
+        entry.idle_polls += 1
+        poll = entry.polled(exchange.body, config)
+        if poll and entry.due == () and not exchange.seals:
+            poll.idle = Idle(exchange.answer, reply, entry.revision)
 
     def _lost(self, failure: Failure, exchange: Exchange) -> Exchange:
         """Not even an answer could be encoded."""

@@ -99,8 +99,7 @@ class ServiceResource(Nowhere):
 
     def again(self, certificate: bytes, body: bytes) -> bytes | None:
         """The answer to a message that needs no reading, because it came before; None where it does."""
-        known = self.chain.again(self, certificate, body)
-        return known.answer if known else None
+        return self.chain.again(self, certificate, body)
 
     # --- the chain ------------------------------------------------------------------------------------
 

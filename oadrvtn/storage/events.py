@@ -129,26 +129,22 @@ _CURRENT = and_(ledger.c.event_id == events.c.event_id, ledger.c.modification_nu
 _CONCERNED = or_(ledger.c.withdrawn.is_(False), ledger.c.state == "withheld")
 _HERE = or_(events.c.gone_at.is_(None), events.c.gone_at > bindparam("now"))
 _BY_ID = _EVENT.where(events.c.event_id == bindparam("event_id"))
-_APPLICABLE = (
-    _EVENT.add_columns(*(ledger.c[field.name] for field in attrs.fields(Line)))
-    .join(ledger, _CURRENT)
-    .where(
-        ledger.c.ven_id == bindparam("ven_id"),
-        _HERE,
-        # What is cancelled, for all or for this VEN, is shown until that has arrived.
-        or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
-    )
+_OF_THESE = among(ledger.c.ven_id, bindparam("ven_ids", type_=String))
+_APPLICABLE = _LINE.join(events, _CURRENT).where(
+    _OF_THESE,
+    _HERE,
+    # What is cancelled, for all or for this VEN, is shown until that has arrived.
+    or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
 )
 _WANTED = (
     _LINE.join(events, _CURRENT)
     .join(vens, vens.c.ven_id == ledger.c.ven_id)
-    .where(ledger.c.ven_id == bindparam("ven_id"), ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
+    .where(_OF_THESE, ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
 )
+_THESE = _EVENT.where(among(events.c.event_id, bindparam("event_ids", type_=String)))
 _RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
 _ALL_RUNNING = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
-_TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(
-    _RUNNING, among(ledger.c.ven_id, bindparam("ven_ids", type_=String))
-)
+_TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(_RUNNING, _OF_THESE)
 
 
 def get(txn: Txn, event_id: str) -> Event | None:
@@ -244,16 +240,32 @@ def overlapping(txn: Txn, event: Event, now: datetime) -> list[tuple[str, str, d
     return [tuple(row) for row in txn.execute(query, {"now": now})]
 
 
-def applicable(txn: Txn, ven_id: str, now: datetime) -> list[tuple[Event, Line]]:
-    """The events that a VEN is to be shown at this moment, or to learn that they are ``removed``, with its lines."""
-    width = len(attrs.fields(Event))
-    rows = txn.execute(_APPLICABLE, {"ven_id": ven_id, "now": now})
-    return [(Event(*row[:width]), Line(*row[width:])) for row in rows]
+def applicable(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, list[tuple[Event, Line]]]:
+    """The events that VENs are to be shown at this moment, or to learn that they are ``removed``, with their lines.
+
+    By venID; who has none is missing.
+    """
+    lines = _by_ven(txn, _APPLICABLE, ven_ids, now)
+    event_ids = {line.event_id for of_one in lines.values() for line in of_one}
+    rows = txn.execute(_THESE, {"event_ids": parameter(event_ids)}) if event_ids else ()
+    found = {event.event_id: event for event in (Event(*row) for row in rows)}
+    return {ven_id: [(found[line.event_id], line) for line in of_one] for ven_id, of_one in lines.items()}
 
 
-def wanted(txn: Txn, ven_id: str, now: datetime) -> list[Line]:
-    """What is still open between a VEN and its applicable events; nothing for one that takes part in reports only."""
-    return [Line(*row) for row in txn.execute(_WANTED, {"ven_id": ven_id, "now": now})]
+def wanted(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, list[Line]]:
+    """What is still open between VENs and their applicable events, by venID; who has nothing open is missing.
+
+    So is who takes part in reports only.
+    """
+    return _by_ven(txn, _WANTED, ven_ids, now)
+
+
+def _by_ven(txn: Txn, query: Select[Any], ven_ids: Collection[str], now: datetime) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    if ven_ids:
+        for row in txn.execute(query, {"ven_ids": parameter(ven_ids), "now": now}):
+            found.setdefault(row[0], []).append(Line(*row))
+    return found
 
 
 # --- ledger -----------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import String, bindparam, case, delete, func, insert, select, update
 
-from .audience import among
+from .audience import among, parameter
 from .database import Txn
 from .tables import outbox
 
@@ -53,6 +53,12 @@ _OPEN = (
 )  # fmt: skip
 
 
+_WAITING = (
+    _ENTRY.where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), outbox.c.state.in_(OPEN))
+    .order_by((outbox.c.kind == "register_report").desc(), outbox.c.id)
+)  # fmt: skip
+
+
 def put(txn: Txn, **values: Any) -> int:
     """A new entry; its id."""
     return txn.execute(_PUT, values).scalar_one()
@@ -61,6 +67,14 @@ def put(txn: Txn, **values: Any) -> int:
 def pending(txn: Txn, ven_id: str) -> list[Entry]:
     """A VEN's open entries, in the order in which they are first told: register_report, then by age."""
     return [Entry(*row) for row in txn.execute(_OPEN, {"ven_id": ven_id})]
+
+
+def waiting(txn: Txn, ven_ids: Collection[str]) -> dict[str, list[Entry]]:
+    """What ``pending`` tells, of several VENs by their IDs; who has no open entry is missing."""
+    found: dict[str, list[Entry]] = {}
+    for row in txn.execute(_WAITING, {"ven_ids": parameter(ven_ids)}):
+        found.setdefault(row.ven_id, []).append(Entry(*row))
+    return found
 
 
 def get(txn: Txn, entry_id: int) -> Entry | None:

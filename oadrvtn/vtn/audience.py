@@ -103,7 +103,7 @@ class Sight:
         alone = EiTarget(ven_ids=(self._ven_id,))
         if target == EVERYBODY and not withdrawn:
             return target
-        if withdrawn or target.evolve(ven_ids=()) == EVERYBODY:
+        if withdrawn or self.is_plain(target):
             return alone
         own = self._traits()
         for kind in _NAMED if target.ven_ids == alone.ven_ids else ():
@@ -121,6 +121,11 @@ class Sight:
             },
         )
         return alone if seen == EVERYBODY else seen
+
+    @staticmethod
+    def is_plain(target: EiTarget) -> bool:
+        """Whether a target names nobody but VENs, so that what is known of them makes no difference."""
+        return target.evolve(ven_ids=()) == EVERYBODY
 
     def _traits(self) -> set[tuple[str, str]]:
         if self._own is None:

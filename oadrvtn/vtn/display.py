@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
 
-from ..model.config import Config
-from ..model.event import EiEventSignal, OadrDistributeEvent, OadrEvent, OadrRequestEvent
+from ..model.event import EiEventSignal, EiTarget, OadrDistributeEvent, OadrEvent
 from ..model.party import EiResponse
 from ..storage import events
 from ..storage.database import Txn
 from ..storage.events import Event, Line, Telling
-from ..storage.vens import Ven
+from ..wire.codec import keep
 from .audience import Sight
 from .changes import dated, generate_id
 from .specs import document, turns, value_of
@@ -53,10 +55,58 @@ def _now_value(signal: EiEventSignal, status: str, dtstart: datetime, now: datet
     return 0.0 if signal.signal_name == "SIMPLE" else None
 
 
-def _shown(event: Event, line: Line, sight: Sight, now: datetime) -> OadrEvent:
-    """An event as one VEN sees it at this moment."""
+@attrs.frozen
+class Seen:
+    """An event that a VEN is to be shown, or to learn that it is gone: its line, and the target as the VEN sees it.
+
+    ``lasting``: what it sees of the target changes with the event alone, not with what is known of VENs.
+    """
+
+    event: Event
+    line: Line
+    target: EiTarget
+    lasting: bool
+
+
+def seen(txn: Txn, ven_id: str, applicable: Iterable[tuple[Event, Line]]) -> tuple[Seen, ...]:
+    """What a VEN sees of its applicable events."""
+    sight = Sight(txn, ven_id)
+    return tuple(
+        Seen(event, line, sight.of(target, line.withdrawn), line.withdrawn or sight.is_plain(target))
+        for event, line in applicable
+        for target in (document(event.document).target,)
+    )
+
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@lru_cache(1024)
+def _moments(xml: bytes) -> tuple[datetime, ...]:
+    """When the clock changes what is shown of an event: its turns, and the ends of its intervals."""
+    made = document(xml)
+    period = made.active_period.properties
+    found = {_EVER, *(moment for moment, _ in turns(period))}
+    for signal in made.event_signals.signals:
+        end = period.dtstart
+        for interval in signal.intervals:
+            end = interval.duration.after(end) if interval.duration else end
+            found.add(end)
+    return tuple(sorted(found))
+
+
+@lru_cache(256)
+def _shown_since(event: Event, withdrawn: bool, target: EiTarget, moment: datetime) -> OadrEvent:
+    """An event as it is shown from a moment of it on until the next; it is written once, for all who see it so."""
+    made = _shown(event, withdrawn, target, moment)
+    keep(made)
+    return made
+
+
+def _shown(event: Event, withdrawn: bool, target: EiTarget, now: datetime) -> OadrEvent:
+    """An event as a VEN sees it at this moment that sees so much of its target."""
     made = document(event.document)
-    status, since = ("cancelled", event.modified_at) if line.withdrawn else status_at(event, now)
+    status, since = ("cancelled", event.modified_at) if withdrawn else status_at(event, now)
     dtstart = made.active_period.properties.dtstart
     signals = tuple(
         signal.evolve(current_value=_now_value(signal, status, dtstart, now)) for signal in made.event_signals.signals
@@ -65,7 +115,7 @@ def _shown(event: Event, line: Line, sight: Sight, now: datetime) -> OadrEvent:
         event=made.evolve(
             descriptor=made.descriptor.evolve(event_status=status, created_date_time=dated(since)),
             event_signals=made.event_signals.evolve(signals=signals),
-            target=sight.of(made.target, line.withdrawn),
+            target=target,
         ),
         response_required=event.response_required,
     )
@@ -82,31 +132,35 @@ def _order(shown: OadrEvent) -> tuple[Any, ...]:
 
 
 def distribute(
-    txn: Txn, config: Config, ven_id: str, now: datetime, limit: int | None = None, answer_to: str | None = None
+    applicable: Sequence[Seen], vtn_id: str, now: datetime, limit: int | None = None, answer_to: str | None = None
 ) -> Distribution:
-    """All events that apply to a VEN at this moment, in protocol order (rules 15 and 61).
+    """Of the events that applied to a VEN a while ago all that do at this moment, in protocol order (rules 15 and 61).
 
     ``answer_to`` is the requestID of an oadrRequestEvent: only its answer carries an eiResponse.
     """
-    sight = Sight(txn, ven_id)
-    applicable = events.applicable(txn, ven_id, now)
-    shown = [(_shown(event, line, sight, now), line) for event, line in applicable if not line.removed]
+    here = [one for one in applicable if one.event.gone_at is None or one.event.gone_at > now]
+    shown = []
+    for one in here:
+        if not one.line.removed:
+            moments = _moments(one.event.document)
+            since = moments[bisect_right(moments, now) - 1]
+            shown.append((_shown_since(one.event, one.line.withdrawn, one.target, since), one.line))
     shown.sort(key=lambda pair: _order(pair[0]))
     # What a limit cuts off would be gone for good: then nothing can be told to be.
-    gone = [line for _, line in applicable if line.removed] if limit is None else []
+    gone = [one.line for one in here if one.line.removed] if limit is None else []
     message = OadrDistributeEvent(
         response=None if answer_to is None else EiResponse.ok(answer_to),
         request_id=answer_to or generate_id("req-"),
-        vtn_id=config.vtn_id,
+        vtn_id=vtn_id,
         events=tuple(event for event, _ in shown[:limit]),
     )
     return Distribution(
         message,
         tellings=frozenset(line.telling for line in (*(line for _, line in shown[:limit]), *gone)),
-        open=any(line.wants != "nothing" for _, line in applicable),
+        open=any(one.line.wants != "nothing" for one in here),
     )
 
 
-def request(txn: Txn, config: Config, ven: Ven, message: OadrRequestEvent, now: datetime) -> Distribution:
-    """The answer to oadrRequestEvent: always an oadrDistributeEvent, even an empty one."""
-    return distribute(txn, config, ven.ven_id, now, message.reply_limit, message.request_id)
+def look(txn: Txn, ven_id: str, now: datetime) -> tuple[Seen, ...]:
+    """What a VEN sees of the events that apply to it at this moment."""
+    return seen(txn, ven_id, events.applicable(txn, [ven_id], now).get(ven_id, ()))

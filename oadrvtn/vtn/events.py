@@ -384,7 +384,7 @@ def _refuse_all(txn: Txn, ven_id: str, response: EiResponse, now: datetime, sent
 
     What is not known to have been sent stays open: at worst, after a kill, it is sent and refused once more.
     """
-    for _, line in events.applicable(txn, ven_id, now):
+    for _, line in events.applicable(txn, [ven_id], now).get(ven_id, ()):
         if line.wants == "answer" and (line.offers or line.telling in sent):
             events.change_line(
                 txn, line, state="refused", wants="nothing", answered_at=now,

@@ -6,7 +6,7 @@ apply are sent together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -20,6 +20,8 @@ from ..storage import events, notes, outbox, vens
 from ..storage.database import Txn
 from ..storage.vens import Ven
 from ..wire.codec import to_xml
+from . import display
+from .display import Seen
 
 MOST_OFFERS = 10
 """After so many an entry is given up."""
@@ -27,7 +29,8 @@ Sendings = Mapping[int | events.Telling, datetime]
 """When what was sent, and is not counted in the database yet, went out last: entries by their id, and tellings."""
 NOT_SENT: Sendings = MappingProxyType({})
 
-
+_AT_HAND = 20
+"""Of a VEN with more events these are looked up when they are sent."""
 VENS_AT_ONCE = 200
 """Of so many, one after the other, something is queued in one transaction: others write as well."""
 
@@ -38,7 +41,7 @@ class Due:
 
     ``key`` is the entry's id, or "events".  ``offers`` and ``offered`` (when it last went out) are as the
     database knows them, ``references`` the report requests that it is about.  For events ``lines`` are those
-    of the ledger that are still open.
+    of the ledger that are still open, and ``seen`` all that the VEN is to be shown (None: that must be looked up).
     """
 
     key: int | str
@@ -47,6 +50,13 @@ class Due:
     offered: datetime | None = None
     references: frozenset[str] = frozenset()
     lines: tuple[events.Line, ...] = ()
+    seen: tuple[Seen, ...] | None = None
+
+    def lasting(self) -> Due:
+        """What of it may be kept until something is published about the VEN."""
+        if self.seen is None or (len(self.seen) <= _AT_HAND and all(one.lasting for one in self.seen)):
+            return self
+        return attrs.evolve(self, seen=None)
 
 
 def put(
@@ -92,17 +102,23 @@ def next_vens(txn: Txn, note: str) -> list[Ven]:
     return found
 
 
-def due(txn: Txn, ven_id: str, now: datetime) -> tuple[Due, ...]:
-    """What waits for a VEN, in the order of first sending: register_report, then events, then by age."""
-    waiting = [
-        Due(entry.id, entry.kind, entry.offers, entry.last_offered, entry.references)
-        for entry in outbox.pending(txn, ven_id)
-    ]
-    wanted = events.wanted(txn, ven_id, now)
-    if wanted:
-        position = sum(item.kind == "register_report" for item in waiting)
-        waiting.insert(position, Due("events", "events", lines=tuple(wanted)))
-    return tuple(waiting)
+def due(txn: Txn, ven_ids: Sequence[str], now: datetime) -> dict[str, tuple[Due, ...]]:
+    """What waits for VENs, in the order of first sending: register_report, then events, then by age."""
+    entries = outbox.waiting(txn, ven_ids)
+    wanted = events.wanted(txn, ven_ids, now)
+    applicable = events.applicable(txn, wanted, now)
+    found = {}
+    for ven_id in ven_ids:
+        waiting = [
+            Due(entry.id, entry.kind, entry.offers, entry.last_offered, entry.references)
+            for entry in entries.get(ven_id, ())
+        ]
+        if lines := wanted.get(ven_id):
+            position = sum(item.kind == "register_report" for item in waiting)
+            seen = display.seen(txn, ven_id, applicable[ven_id])
+            waiting.insert(position, Due("events", "events", lines=tuple(lines), seen=seen))
+        found[ven_id] = tuple(waiting)
+    return found
 
 
 def settle(

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from ..model.config import Config
 from ..model.schema import Message
@@ -19,6 +20,9 @@ from ..storage.vens import Ven
 from .changes import Changes
 from .outbox import Due
 from .rates import Bucket, Rate
+
+_AHEAD = 100
+"""What waits for so many more VENs is looked up with what waits for one: an event may be news for all of them."""
 
 
 @attrs.define
@@ -43,16 +47,33 @@ class Lease:
 
 @attrs.frozen
 class Idle:
-    """A poll that found nothing, and its answer: so a VEN's next one is, unless something has changed.
+    """The answer to a poll that found nothing: so the next one is answered, too, at this revision of the entry."""
 
-    It holds for this revision of the entry, and as long as the configuration is the same.
-    """
-
-    body: bytes
     answer: bytes
     reply: Message
     revision: int
+
+
+@attrs.define(eq=False)
+class Poll:
+    """A VEN's last poll that was neither signed nor bent, and what was read: a VEN's polls are the same bytes.
+
+    It holds for this record of the VEN and this configuration.
+    """
+
+    body: bytes
+    message: Message
+    ven: Ven
     config: Config
+    idle: Idle | None = None
+
+
+@attrs.define(eq=False)
+class Look:
+    """A look for what waits for a VEN that is under way, at this revision of its entry, and who waits for that."""
+
+    revision: int
+    waiting: list[Deferred[tuple[Due, ...]]] = attrs.field(factory=list)
 
 
 @attrs.define(eq=False)
@@ -62,8 +83,8 @@ class Entry:
     ``due`` is what waits for it, None where that must be looked up.  ``leases`` are by the key of a Due.
     The counts are what the database does not know yet: ``sent`` of outbox entries by their id and of events
     by their telling, ``bends`` by name.  ``asked_until`` (seconds of the clock): so long no
-    user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``idle`` is its last poll that
-    found nothing, ``idle_polls`` how many did.  ``messages`` and ``answers`` are
+    user's handler is asked for a report.  ``enveloped``: in this form it signed last.  ``poll`` is its last one,
+    ``idle_polls`` how many found nothing, ``look`` what is looked up right now.  ``messages`` and ``answers`` are
     how many of them it may send.  ``met``: certificates that it has shown, by their SHA-256; ``certificates``: what
     those say that is not on disk yet.
     """
@@ -77,8 +98,9 @@ class Entry:
     coming_online: bool = False
     asked_until: float = 0.0
     enveloped: bool = False
-    idle: Idle | None = None
+    poll: Poll | None = None
     idle_polls: int = 0
+    look: Look | None = None
     leases: dict[int | str, Lease] = attrs.field(factory=dict)
     sent: dict[int | Telling, Sent] = attrs.field(factory=dict)
     bends: Counter[str] = attrs.field(factory=Counter)
@@ -104,12 +126,16 @@ class Entry:
             for line in item.lines
         )
 
-    def idles(self, body: bytes, config: Config) -> Idle | None:
-        """What is known of this poll; None where something may wait for the VEN, or it is another one."""
-        idle = self.idle
-        if idle is None or self.due != () or idle.revision != self.revision or idle.config is not config:
-            return None
-        return idle if idle.body == body else None
+    def polled(self, body: bytes, config: Config) -> Poll | None:
+        """What is known of this poll; None where it is another one, or may mean something else by now."""
+        poll = self.poll
+        known = poll and poll.body == body and poll.ven is self.ven and poll.config is config
+        return poll if known else None
+
+    def idles(self, poll: Poll) -> Idle | None:
+        """What is known of the answer to a known poll; None where something may wait for the VEN."""
+        idle = poll.idle
+        return idle if idle and self.due == () and idle.revision == self.revision else None
 
     def forget_due(self) -> None:
         """What waits for the VEN must be looked up again, also by who is doing so right now."""
@@ -175,6 +201,10 @@ class Roster:
     def get(self, ven_id: str) -> Entry | None:
         """The entry of a venID, if it is here."""
         return self._entries.get(ven_id)
+
+    def ahead(self) -> list[Entry]:
+        """VENs whose polls come next, as they were heard longest ago, and of which must be looked up what waits."""
+        return [entry for entry in islice(self, 2 * _AHEAD) if entry.due is None and entry.look is None][:_AHEAD]
 
     def reading(self) -> Reading:
         """To be asked for before a VEN is read, and given to ``put`` after."""

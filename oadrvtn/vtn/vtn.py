@@ -52,12 +52,12 @@ from ..storage.times import Times
 from ..wire.codec import from_xml
 from . import certificates, display, events, made, opts, outbox, provider, readings, registration, reports, wishes
 from .changes import NOTHING, Changes
-from .display import Distribution
+from .display import Distribution, Seen
 from .hooks import NEWS, Hooks
 from .outbox import Due
 from .rates import Rate
 from .replay import Rule
-from .roster import Entry, Lease, Reading, Roster, Sent
+from .roster import Entry, Lease, Look, Reading, Roster, Sent
 from .traces import Traces, who
 
 T = TypeVar("T")
@@ -112,11 +112,8 @@ def _window(config: Config) -> Window:
     return Window(timedelta(seconds=security.signature_age), timedelta(seconds=security.clock_skew))
 
 
-def _render(txn: Txn, config: Config, ven_id: str, due: Due, now: datetime) -> Message | Distribution | None:
-    """The message of something that is due; None where that is no longer so."""
-    if due.kind == "events":
-        sending = display.distribute(txn, config, ven_id, now)
-        return sending if sending.open else None
+def _render(txn: Txn, due: Due) -> Message | None:
+    """The message of an entry that is due; None where that is no longer so."""
     entry = outbox_rows.get(txn, int(due.key))
     if entry is None or entry.state not in outbox_rows.OPEN:
         return None
@@ -356,7 +353,7 @@ class Vtn:
                 self._lease(entry, item)
                 entry.count(item.key, self.now())
                 self.roster.dirty.add(entry)
-                rendered = self.database.read("render", _render, self.config, entry.ven.ven_id, item, self.now())
+                rendered = self.database.read("render", _render, item)
                 return rendered.addCallback(lambda cancel: reply.evolve(cancel_report=cancel))
         return reply
 
@@ -368,8 +365,20 @@ class Vtn:
         item = next((item for item in due if item.kind == "events"), None)
         # What a replyLimit may have cut off was not sent.
         delivers = self._lease(entry, item) if item and message.reply_limit is None else frozenset()
-        asked = self.database.read(message.name(), display.request, self.config, entry.ven, message, self.now())
-        return asked.addCallback(self._sent_events, entry, delivers, written)
+        asked = self.database.read(message.name(), display.look, entry.ven.ven_id, self.now())
+        return asked.addCallback(self._answered, entry, message, delivers, written)
+
+    def _answered(
+        self,
+        seen: tuple[Seen, ...],
+        entry: Entry,
+        message: OadrRequestEvent,
+        delivers: frozenset[Telling],
+        written: Written,
+    ) -> OadrDistributeEvent:
+        """The answer to oadrRequestEvent: always an oadrDistributeEvent, even an empty one."""
+        sending = display.distribute(seen, self.config.vtn_id, self.now(), message.reply_limit, message.request_id)
+        return self._sent_events(sending, entry, delivers, written)
 
     # --- what goes out ------------------------------------------------------------------------------
 
@@ -385,13 +394,34 @@ class Vtn:
     def _due(self, entry: Entry) -> Deferred[tuple[Due, ...]]:
         if entry.due is not None:
             return succeed(entry.due)
-        looked = self.database.read("due", outbox.due, entry.ven.ven_id, self.now())
-        return looked.addCallback(self._looked, entry, entry.revision)
+        waiting: Deferred[tuple[Due, ...]] = Deferred()
+        if entry.look and entry.look.revision == entry.revision:
+            entry.look.waiting.append(waiting)
+            return waiting
+        entry.look = Look(entry.revision, [waiting])
+        looks = {entry: entry.look}
+        for other in self.roster.ahead():
+            looks[other] = other.look = Look(other.revision)
+        looked = self.database.read("due", outbox.due, [one.ven.ven_id for one in looks], self.now())
+        looked.addBoth(self._looked, looks)
+        return waiting
 
-    def _looked(self, due: tuple[Due, ...], entry: Entry, revision: int) -> tuple[Due, ...]:
-        if entry.revision == revision:
-            entry.due = due
-        return due
+    def _looked(self, found: dict[str, tuple[Due, ...]] | Failure, looks: dict[Entry, Look]) -> None:
+        """Keep what was found of each VEN if nothing has happened since, and tell it to whom waits for it."""
+        for entry, look in looks.items():
+            if entry.look is look:
+                entry.look = None
+            if isinstance(found, Failure):
+                for waiting in look.waiting:
+                    waiting.errback(found)
+                continue
+            due = found[entry.ven.ven_id]
+            if entry.revision == look.revision:
+                entry.due = tuple(item.lasting() for item in due)
+            else:
+                due = tuple(attrs.evolve(item, seen=None) for item in due)
+            for waiting in look.waiting:
+                waiting.callback(due)
 
     def _leased_until(self, entry: Entry, item: Due) -> float:
         """Seconds of the clock; 0 for what never went out."""
@@ -429,26 +459,27 @@ class Vtn:
             given_up = self.write("give up", _give_up, ven_id, item.key)
             return given_up.addCallback(lambda _: self.poll(entry, written))
         delivers = self._lease(entry, item)
-        rendered = self.database.read("render", _render, self.config, ven_id, item, self.now())
-        return rendered.addCallback(self._rendered, entry, item, delivers, written)
+        if isinstance(item.key, int):
+            return self.database.read("render", _render, item).addCallback(self._rendered, entry, item.key, written)
+        if item.seen is not None:
+            return self._distribute(item.seen, entry, delivers, written)
+        seen = self.database.read("look", display.look, ven_id, self.now())
+        return seen.addCallback(self._distribute, entry, delivers, written)
 
-    def _rendered(
-        self,
-        message: Message | Distribution | None,
-        entry: Entry,
-        item: Due,
-        delivers: frozenset[Telling],
-        written: Written,
-    ) -> Any:
+    def _rendered(self, message: Message | None, entry: Entry, key: int, written: Written) -> Any:
         if message is None:
             entry.due = None
             return self.poll(entry, written)
-        if isinstance(message, Distribution):
-            return self._sent_events(message, entry, delivers, written)
-        assert isinstance(item.key, int)
-        entry.count(item.key, self.now())
+        entry.count(key, self.now())
         self.roster.dirty.add(entry)
         return message
+
+    def _distribute(self, seen: tuple[Seen, ...], entry: Entry, delivers: frozenset[Telling], written: Written) -> Any:
+        sending = display.distribute(seen, self.config.vtn_id, self.now())
+        if not sending.open:
+            entry.due = None
+            return self.poll(entry, written)
+        return self._sent_events(sending, entry, delivers, written)
 
     def _sent_events(
         self,

@@ -6,6 +6,7 @@ XML (inclusive C14N 1.0) by construction, and refuses values that could not be r
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -459,7 +460,14 @@ class Table:
 
     def end(self, name: str) -> End:
         """The table as what an element of this name holds."""
-        return End(self.read, lambda value, out: self.write(value, out, name), self.prefixes, self.plan)
+
+        def write(value: Any, out: Output) -> None:
+            if kept := _KEPT.get(id(value)):
+                out.append(kept[1])
+            else:
+                self.write(value, out, name)
+
+        return End(self.read, write, self.prefixes, self.plan)
 
     def plan(self, node: etree._Element, columns: Columns) -> str:
         """The expression for an instance of the class."""
@@ -509,6 +517,28 @@ def table_of(cls: type[Element]) -> Table:
     if cls not in _TABLES:
         _TABLES[cls] = Table(cls)
     return _TABLES[cls]
+
+
+_KEPT: OrderedDict[int, tuple[Element, str]] = OrderedDict()
+_MOST_KEPT = 256
+_LONGEST_KEPT = 64 * 1024
+
+
+def keep(value: Element) -> None:
+    """Write an element now, for the messages in which it will stand: this very object, not one that equals it.
+
+    The last ``_MOST_KEPT`` are remembered, if they are not long.  What the schema refuses is left to those messages.
+    """
+    out = Output()
+    try:
+        table_of(type(value)).write(value, out, type(value).tag)
+    except ValueError:
+        return
+    text = "".join(out)
+    if not out.foreign and len(text) <= _LONGEST_KEPT:
+        _KEPT[id(value)] = value, text
+        if len(_KEPT) > _MOST_KEPT:
+            _KEPT.popitem(last=False)
 
 
 # --- documents --------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ class InlineTests(SynchronousTestCase):
                     plans.append("; ".join(row[-1] for row in rows))
 
             event.listen(txn, "before_cursor_execute", explain)
-            events.wanted(txn, "ven-1", NOW)
+            events.wanted(txn, ["ven-1"], NOW)
             events.give_up(txn, NOW)
             events.note_unanswered(txn, timedelta(minutes=5), NOW)
             events.withheld_from(txn, NOW)
