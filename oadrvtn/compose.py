@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 import attrs
 from twisted.application.service import MultiService
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -29,13 +31,15 @@ from .handlers.register_party import EiRegisterParty, policy_of
 from .handlers.report import EiReport
 from .handlers.resource import ServiceResource
 from .machine import SPARE, allow_files
-from .model.config import FILES, Config, ConfigError
+from .model.config import FILES, Address, Config, ConfigError
 from .security.certificates import CertificateFileError, Credential
+from .security.forwarded import HEADERS
 from .security.signature import Signer
 from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities
 from .storage.database import Database
 from .transport.http import VenSite, tree
 from .transport.overload import Overload
+from .transport.proxy import Forwarded, ProxyProtocol
 from .vtn.duties import Duties
 from .vtn.reporter import Reporter, Source
 from .vtn.vtn import Vtn
@@ -164,6 +168,7 @@ class VtnService(MultiService):
         self.site = VenSite(root, limits, vtn.identify, vtn.turned_away, vtn.limited, overload, reactor)
         self.site.met = vtn.met
         self.site.noisy = False
+        self.site.hidden = {*HEADERS, config.trusted_proxy.header}
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
@@ -200,31 +205,45 @@ class VtnService(MultiService):
     def privilegedStartService(self) -> None:
         """Bind the ports, while we may; nothing is accepted yet.  Raises StartError."""
         super().privilegedStartService()
-        config, reactor = self.config, cast(IReactorTCP, self._reactor)
+        config = self.config
         if (files := allow_files(config.limits.connections + SPARE)) < config.limits.connections + SPARE:
             log.warn(
                 "limits.connections is {n}, but only {files} files may be open",
                 n=config.limits.connections,
                 files=files,
             )
-        listeners: list[tuple[str, Any, Any]] = [
-            ("listen", config.listen, TLSMemoryBIOFactory(self.tls, False, self.site))
-        ]
+        vens: Any = TLSMemoryBIOFactory(self.tls, False, self.site)
+        if config.listen.proxies:
+            vens = ProxyProtocol(vens, config.listen.proxies, config.limits.handshake_timeout, self._reactor)
+        listeners: list[tuple[str, Address | Path, Any]] = [("listen", (config.listen.host, config.listen.port), vens)]
         if config.api.enabled:
             token = load_token(config.token_path)
             counted: dict[str, Any] = {"answers": self.chain.answers, "refused": self.tls.refused}
             api = Api(self.vtn, token, self._clerk, own=self.tls.described, **counted).site()
             api.noisy = False
-            factory = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
-            listeners.append(("api", config.api, factory))
+            served: Any = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
+            listeners.append(("api", (config.api.host, config.api.port), served))
+        if near := config.trusted_proxy.address:
+            place = config.state_directory / near if isinstance(near, Path) else near
+            listeners.append(("trusted_proxy", place, Forwarded(self.site, config.trusted_proxy, self.tls.check)))
         for name, place, factory in listeners:
             try:
-                port: Any = reactor.listenTCP(place.port, factory, _BACKLOG, place.host)
-            except CannotListenError as error:
-                reason = getattr(error.socketError, "strerror", None) or error.socketError
-                raise StartError(f"{name}: cannot listen on {place.host or '*'}:{place.port}: {reason}") from None
+                port = self._listen(place, factory)
+            except (CannotListenError, OSError) as error:
+                cause = getattr(error, "socketError", error)
+                told = place if isinstance(place, Path) else f"{place[0] or '*'}:{place[1]}"
+                reason = getattr(cause, "strerror", None) or cause
+                raise StartError(f"{name}: cannot listen on {told}: {reason}") from None
             port.stopReading()  # who comes now waits until it is known who may come in
             self._ports.append(port)
+
+    def _listen(self, place: Address | Path, factory: Any) -> Any:
+        if isinstance(place, Path):
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            # The lock beside it tells a socket that was left behind from one that somebody listens on.
+            return self._reactor.listenUNIX(str(place), factory, _BACKLOG, mode=0o660, wantPID=True)
+        host, number = place
+        return self._reactor.listenTCP(number, factory, _BACKLOG, host)
 
     def startService(self) -> None:
         """Open the database, take over the configuration's VENs, and begin.  Raises DatabaseError.
@@ -242,8 +261,9 @@ class VtnService(MultiService):
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Where we listen: for VENs first, then the API; (host, port) each."""
-        return [(port.getHost().host, port.getHost().port) for port in self._ports]
+        """Where we listen: for VENs first, then the API, then the trusted proxy; (host, port) each, no sockets."""
+        hosts = [port.getHost() for port in self._ports]
+        return [(host.host, host.port) for host in hosts if not isinstance(host, UNIXAddress)]
 
     def stopService(self) -> Deferred[Any]:
         """Take no more, write what is counted, and close the database."""

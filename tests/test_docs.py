@@ -41,6 +41,7 @@ from oadrvtn.model.config import (
     Retention,
     Security,
     TraceLimits,
+    TrustedProxy,
     WantedReport,
     example,
     parse,
@@ -206,6 +207,7 @@ class CommandTests(SynchronousTestCase):
 _SECTIONS: dict[str, type] = {
     "At the top": Config,
     "[listen]": Listen,
+    "[trusted_proxy]": TrustedProxy,
     "[tls]": TLS,
     "[database]": DatabaseFile,
     "[retention]": Retention,

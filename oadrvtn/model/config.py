@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -166,6 +166,44 @@ def _path(raw: object) -> Path:
 def _path_prefix(raw: object) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", _string(raw)):
         raise ValueError(f'{raw!r} is not a path prefix (such as "/north": a slash before, none at the end)')
+    return _string(raw)
+
+
+Network = IPv4Network | IPv6Network
+Address = tuple[str, int]
+"""A host and a port."""
+
+
+def _network(raw: object) -> Network:
+    if isinstance(raw, IPv4Network | IPv6Network):
+        return raw
+    try:
+        return ip_network(_string(raw))
+    except ValueError:
+        raise ValueError(f'{raw!r} is not an address or a network (such as "192.0.2.7" or "10.0.0.0/24")') from None
+
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:]+)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})")
+
+
+def _nearby(raw: object) -> Address | Path:
+    """A place to listen that other machines do not reach: a port of the loopback address, or a unix socket."""
+    if isinstance(raw, Path | tuple):
+        return raw
+    if path := re.fullmatch("unix:(.+)", _string(raw)):
+        return Path(path[1])
+    found = _ADDRESS.fullmatch(_string(raw))
+    with suppress(ValueError):
+        if found and ip_address(host := found["six"] or found["four"]).is_loopback:
+            return host, _port(int(found["port"]))
+    raise ValueError(
+        f'{raw!r} is not a place of this machine (such as "unix:/run/oadrvtn/proxy.sock", "127.0.0.1:8081")'
+    )
+
+
+def _header(raw: object) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]+", _string(raw)):
+        raise ValueError(f"{raw!r} is not the name of a header")
     return _string(raw)
 
 
@@ -345,6 +383,7 @@ UnregisteredPoll = Literal["error", "reregister"]
 Leniency = Literal["strict", "standard", "bare", "enveloped", "neighbours", "lenient"]
 Signatures = Literal["off", "accept", "require"]
 Sign = Literal["on_request", "always"]
+CertificateForm = Literal["nginx", "envoy"]
 
 
 @attrs.frozen(kw_only=True)
@@ -355,6 +394,36 @@ class Listen:
     port: int = _key(_port, 8443, "The port; 0 takes any free one.")
     path_prefix: str = _key(
         _path_prefix, "", "What stands before /OpenADR2/Simple/2.0b/EiEvent and its like, such as /north."
+    )
+    proxies: tuple[Network, ...] = _key(
+        _each(_network),
+        (),
+        "Addresses and networks of proxies, which have to speak the PROXY protocol before TLS.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TrustedProxy:
+    """Where a proxy connects that ends the TLS of VENs itself, and says by a header which certificate they showed."""
+
+    address: Address | Path | None = _key(
+        _nearby,
+        None,
+        "A unix socket (relative to state_directory) or a port of the loopback address, without TLS.\n"
+        "Whoever can connect to it can be any VEN; without it there is no such place.",
+        example="unix:/run/oadrvtn/proxy.sock",
+    )
+    form: CertificateForm = _key(
+        _one_of(get_args(CertificateForm)),
+        "nginx",
+        "What the header holds: nginx's $ssl_client_escaped_cert, or envoy's X-Forwarded-Client-Cert.",
+    )
+    header: str = _key(_header, "X-SSL-Client-Cert", "The name of the header.")
+    address_header: str | None = _key(
+        _header,
+        None,
+        "The header in whose last part the proxy says where the VEN is; it has to set it itself.",
+        example="X-Forwarded-For",
     )
 
 
@@ -679,6 +748,7 @@ class Config:
     vtn_id: str = _key(_text, "oadrvtn", "The vtnID that VENs see.")
     state_directory: Path = _key(_path, "state", "Where the database and the API's token live.")
     listen: Listen = _section(Listen, "Where VENs connect, over mutual TLS.")
+    trusted_proxy: TrustedProxy = _section(TrustedProxy, "Where a proxy connects that ends the TLS of VENs itself.")
     tls: TLS = _section(TLS, "Who this server is and whose certificates it accepts; read again on SIGHUP.")
     database: DatabaseFile = _section(DatabaseFile, "The embedded database.")
     retention: Retention = _section(Retention, "How long what VENs report is kept; read again on SIGHUP.")

@@ -43,6 +43,7 @@ T = TypeVar("T", bound=x509.ExtensionType)
 
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
+_ANY_USE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 
 class CertificateFileError(Exception):
@@ -294,6 +295,17 @@ def _write(directory: Path, credentials: dict[str, Credential]) -> None:
 
 
 # --- loading and describing ---------------------------------------------------------------------------
+
+
+def for_clients(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may be a client's, by what it says it is for."""
+    try:
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except (ValueError, x509.DuplicateExtension):
+        return False
+    return CLIENT_AUTH in uses or _ANY_USE in uses
 
 
 def load_certificates(path: str | Path) -> list[x509.Certificate]:

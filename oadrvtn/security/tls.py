@@ -27,6 +27,7 @@ from .certificates import (
     Credential,
     Description,
     describe,
+    for_clients,
     is_authority,
     load_certificates,
     printable,
@@ -135,6 +136,17 @@ class TlsServer:
         shown = [("vtn", credential.certificate) for credential in self.credentials]
         trusted = [("ca", authority) for authority in self.authorities]
         return [(kind, describe(certificate)) for kind, certificate in (*shown, *trusted)]
+
+    def check(self, certificate: x509.Certificate) -> None:
+        """Raise ValueError for the certificate of a client that would be refused in a handshake, where it is alone."""
+        store = self._context.get_cert_store()
+        assert store is not None
+        try:
+            crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate)).verify_certificate()
+        except crypto.X509StoreContextError as error:
+            raise ValueError(str(error)) from None
+        if not for_clients(certificate):
+            raise ValueError("it is not for clients")
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from io import BytesIO
 from ipaddress import IPv6Address
@@ -35,6 +35,7 @@ from ..model.config import Limits
 from ..model.values import shown
 from ..security.certificates import describe, printable
 from ..security.fingerprint import sha256
+from ..security.forwarded import HEADERS
 from ..security.tls import own_certificate, peer_certificate
 from ..vtn.rates import Bucket, Rate
 from .overload import Overload
@@ -97,7 +98,7 @@ class VenRequest(server.Request):
         self._check(length or 0)
         if self.later is None:
             self.later = channel.site.turn_away(channel)
-        if self.later:
+        if self.later or channel.closing:
             self._identified = succeed(None)
             return
         self._identified = channel.site.known(channel.certificate)
@@ -286,6 +287,16 @@ class VenChannel(http.HTTPChannel):
         accepted: bool = super().headerReceived(line)
         return accepted
 
+    def allHeadersReceived(self) -> None:
+        """The head of a request is here: it may say whose it is."""
+        self.identify(self.requests[-1].requestHeaders)
+        super().allHeadersReceived()
+
+    def identify(self, headers: Headers) -> None:
+        """The handshake has said it; nobody sees a header that says so, too."""
+        for name in self.site.hidden:
+            headers.removeHeader(name)
+
     def allContentReceived(self) -> None:
         """The request is here in full."""
         self._in_time()
@@ -427,8 +438,11 @@ def _neighbourhood(host: str) -> str:
 class VenSite(server.Site):
     """The site of the VENs.  Over a limit of connections, the newest is turned away.
 
-    ``limited`` counts what was refused, by the names of the limits.
+    ``limited`` counts what was refused, by the names of the limits; ``hidden`` are the headers that only a trusted
+    proxy may send.
     """
+
+    hidden: Collection[str] = HEADERS
 
     def __init__(
         self,
@@ -466,6 +480,10 @@ class VenSite(server.Site):
         """There is a connection more; one too many from its address is cut off before any handshake."""
         self.connections.add(channel)
         channel.number = self._overload.enter()
+        self.settle(channel)
+
+    def settle(self, channel: VenChannel) -> None:
+        """Count a connection to its address, whose limits hold for it."""
         channel.neighbourhood = host = _neighbourhood(channel.address)
         address = self._left.pop(host, None) or self._addresses.get(host)
         if address is None:
@@ -482,6 +500,10 @@ class VenSite(server.Site):
         """There is a connection less."""
         self.connections.discard(channel)
         self._overload.leave(channel.number)
+        self.unsettle(channel)
+
+    def unsettle(self, channel: VenChannel) -> None:
+        """Count a connection to its address no more."""
         host = channel.neighbourhood
         address = self._addresses[host]
         address.connections -= 1
@@ -508,11 +530,15 @@ class VenSite(server.Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel of our own class: HTTP/2, which would hide the certificate, cannot be chosen."""
+        return self.admit(addr, VenChannel)
+
+    def admit(self, addr: IAddress | None, kind: Callable[[], VenChannel]) -> Any:
+        """A channel of a kind, if there is room for it."""
         if len(self.connections) >= self.limits.connections:
             self.limited["connections"] += 1
             log.warn("{peer}: turned away, {n} connections are open", peer=str(addr), n=len(self.connections))
             return _TurnedAway()  # not None, which the TLS around us would take for a protocol
-        channel = VenChannel()
+        channel = kind()
         channel.factory = channel.site = self
         channel.callLater = self.reactor.callLater
         return channel

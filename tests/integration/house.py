@@ -122,10 +122,10 @@ def head(service: str, *headers: bytes, method: bytes = b"POST") -> bytes:
 class House:
     """The VTN knows the VENs ``good``, ``bad`` (both are registered) and ``new``, which is not.
 
-    ``good`` has a connection of its own from the start.
+    ``good`` has a connection of its own from the start.  ``settings`` are sections of the configuration.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
         self._peers: list[Peer] = []
         self._write("vtn", authority().issue_server(["localhost"]))
@@ -147,7 +147,7 @@ class House:
             limits=Limits(request_timeout=2.0, handshake_timeout=2.0),
             api=Api(enabled=False),
         )
-        self.service: VtnService = build(config, reactor)
+        self.service: VtnService = build(attrs.evolve(config, **settings), reactor)
 
     def _write(self, name: str, found: Credential) -> None:
         (self.directory / f"{name}.crt").write_bytes(found.chain_pem)
@@ -212,10 +212,15 @@ class House:
             assert not [thread for thread in threading.enumerate() if "oadrvtn" in thread.name]
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A VTN that is stopped again, and was in order until then."""
-    found = House(tmp_path)
+def house_of_a_test(directory: Path, **settings: Any) -> Iterator[House]:
+    """The body of a fixture: a VTN that is stopped again, and was in order until then."""
+    found = House(directory, **settings)
     pytest_twisted.blockon(Deferred.fromCoroutine(found.start()))
     yield found
     pytest_twisted.blockon(Deferred.fromCoroutine(found.stop()))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A VTN with the usual settings."""
+    yield from house_of_a_test(tmp_path)

@@ -209,7 +209,7 @@ class MistakeTests(SynchronousTestCase):
                 "listen.port: 65536 is not a port (0 to 65535)",
                 "listen.path_prefix: 'north/' is not a path prefix"
                 ' (such as "/north": a slash before, none at the end)',
-                'listen."a key": unknown key (known here: host, port, path_prefix)',
+                'listen."a key": unknown key (known here: host, port, path_prefix, proxies)',
                 "listen.prot: unknown key (did you mean port?)",
                 "tls.certificates[0].key: is missing",
                 "tls.certificates[1]: 5 is not a table",
@@ -234,6 +234,36 @@ class MistakeTests(SynchronousTestCase):
                 "tls.ca: is missing: the files of the authorities of the VENs",
             ],
         )
+
+    def test_a_trusted_proxy_is_on_this_machine(self) -> None:
+        for written, found in (
+            ("unix:/run/vtn.sock", Path("/run/vtn.sock")),
+            ("127.0.0.1:8081", ("127.0.0.1", 8081)),
+            ("[::1]:0", ("::1", 0)),
+        ):
+            config = parse(f'{TLS_FILES}[trusted_proxy]\naddress = "{written}"', BASE)
+            self.assertEqual(found, config.trusted_proxy.address)
+        for written in (
+            "0.0.0.0:8081",
+            "192.0.2.7:8081",
+            ":8081",
+            "localhost:8081",
+            "127.0.0.1",
+            "127.0.0.1:65536",
+            "unix:",
+        ):
+            [mistake] = mistakes_of(f'[trusted_proxy]\naddress = "{written}"')
+            self.assertTrue(mistake.startswith(f"trusted_proxy.address: {written!r} is not a place of this machine"))
+        [mistake] = mistakes_of('[trusted_proxy]\nheader = "X Y"')
+        self.assertEqual("trusted_proxy.header: 'X Y' is not the name of a header", mistake)
+
+    def test_proxies_are_addresses_and_networks(self) -> None:
+        config = parse(f'{TLS_FILES}[listen]\nproxies = ["192.0.2.7", "2001:db8::/32"]', BASE)
+        self.assertEqual(["192.0.2.7/32", "2001:db8::/32"], list(map(str, config.listen.proxies)))
+        self.assertEqual(config.listen, attrs.evolve(config.listen))
+        for written in ("10.0.0.1/8", "proxy.example.org", ""):
+            [mistake] = mistakes_of(f'[listen]\nproxies = ["{written}"]')
+            self.assertTrue(mistake.startswith(f"listen.proxies[0]: {written!r} is not an address or a network"))
 
     def test_the_error_shows_a_line_for_each(self) -> None:
         error = self.assertRaises(ConfigError, parse, "vtn_id = ''", BASE)
