@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import compare, events, kills, plot, polls, profile, results
+from . import compare, events, kills, plot, polls, profile, readings, results, scale, storm
 from .scenarios import SCENARIOS
 
 T = TypeVar("T")
@@ -97,6 +97,43 @@ def run_kills(output: Output, vens: int, count: int) -> None:
     output.show("kills", figures)
     if lost := {name: figures[name] for name in figures if name.startswith(("lost", "offered")) and figures[name]}:
         raise click.ClickException(f"what was acknowledged is not what is there: {lost}")
+
+
+@main.command("scale", help=scale.__doc__)
+@click.option("--vens", default=100_000, show_default=True, type=click.IntRange(1), help="How many VENs are many.")
+@click.option("--few", default=100, show_default=True, type=click.IntRange(1), help="How many are few.")
+@click.option("--group", default=10_000, show_default=True, type=click.IntRange(1), help="How many get the event.")
+@click.pass_obj
+def run_scale(output: Output, vens: int, few: int, group: int) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("scale", scale.run(Path(directory), vens, few, group, output.track))
+
+
+@main.command("readings", help=readings.__doc__)
+@click.option(
+    "--rows", "sizes", multiple=True, default=(1_000_000, 10_000_000), show_default=True, type=click.IntRange(1),
+    help="How many readings, from few to many; may be repeated.",
+)  # fmt: skip
+@click.option("--vens", default=150, show_default=True, type=click.IntRange(1), help="How many VENs have them.")
+@click.pass_obj
+def run_readings(output: Output, sizes: tuple[int, ...], vens: int) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("readings", readings.run(Path(directory), sorted(sizes), vens, output.track))
+
+
+@main.command("storm", help=storm.__doc__)
+@click.option("--vens", default=5000, show_default=True, type=click.IntRange(1), help="How many VENs there are.")
+@click.option("--processes", default=2, show_default=True, type=click.IntRange(1), help="How many simulate them.")
+@click.option("--poll", default=10.0, show_default=True, help="Seconds between two polls of a VEN.")
+@click.option("--outage", default=5.0, show_default=True, help="Seconds for which the VTN is down.")
+@click.option("--fresh", is_flag=True, help="A connection for each message.")
+@click.pass_obj
+def run_storm(output: Output, vens: int, processes: int, poll: float, outage: float, fresh: bool) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("storm", storm.run(Path(directory), vens, processes, poll, outage, fresh, output.track))
 
 
 @main.command("compare", help=compare.__doc__)

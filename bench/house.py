@@ -16,7 +16,6 @@ from oadrvtn.handlers.exchange import Exchange
 from oadrvtn.handlers.poll import OadrPoll
 from oadrvtn.model import party
 from oadrvtn.model.config import Config
-from oadrvtn.security import fingerprint
 from oadrvtn.storage import vens
 from oadrvtn.storage.database import Database, Txn
 from oadrvtn.vtn.changes import NOTHING, Changes
@@ -29,7 +28,7 @@ T = TypeVar("T")
 Track = Callable[[Iterable[T], str, int], Iterator[T]]
 """Gives the items on and shows how far it is: items, what is done, how many there are."""
 
-_AT_ONCE = 250
+_AT_ONCE = 1000
 _POLL = encode(party.OadrPoll(ven_id=""))
 
 
@@ -45,10 +44,12 @@ def result(deferred: Deferred[Any]) -> Any:
 
 def register(txn: Txn, certificates: Mapping[str, bytes], poll_frequency: float, now: datetime) -> tuple[None, Changes]:
     """Have VENs as a registration leaves them, once the VTN's oadrRegisterReport was answered."""
-    for ven_id, full in certificates.items():
-        vens.add(txn, ven_id, ven_id, "operator", poll_frequency, now)
-        vens.add_fingerprint(txn, ven_id, fingerprint.short(full), full, now)
-        vens.change(txn, ven_id, registration_id=ven_id, registered_at=now, epoch=1, online=True, last_seen=now)
+    as_registered = {
+        "source": "operator", "poll_frequency": poll_frequency, "created_at": now, "registered_at": now, "epoch": 1,
+        "online": True, "last_seen": now,
+    }  # fmt: skip
+    rows = [{"ven_id": ven_id, "name": ven_id, "registration_id": ven_id, **as_registered} for ven_id in certificates]
+    vens.add_many(txn, rows, certificates.items(), now)
     return None, NOTHING
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from .house import House, Track, result
 
 
-def _resident() -> int:
+def resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
@@ -38,10 +38,10 @@ def run(directory: Path, vens: int, polls: int, track: Track[Any]) -> dict[str, 
     tracemalloc.start()
     _poll(house, range(first))
     gc.collect()
-    held, resident = tracemalloc.get_traced_memory()[0], _resident()
+    held, before = tracemalloc.get_traced_memory()[0], resident()
     _poll(house, track(range(rounds), "polling, and counting memory", rounds))
     gc.collect()
-    grown, resident_grown = tracemalloc.get_traced_memory()[0] - held, _resident() - resident
+    grown, resident_grown = tracemalloc.get_traced_memory()[0] - held, resident() - before
     tracemalloc.stop()
     house.close()
     return {

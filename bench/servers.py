@@ -89,10 +89,9 @@ class Pki:
         """One with so many VENs; RSA keys take a tenth of a second each."""
         certificates.init(directory)
         names = [f"ven-{number}" for number in range(count)]
-        found = {
-            name: certificates.issue(directory, name, rsa).fingerprint
-            for name in track(names, f"{'RSA' if rsa else 'EC'} certificates", count)
-        }
+        issued = certificates.issue_each(directory, names, rsa)
+        made = track(issued, f"{'RSA' if rsa else 'EC'} certificates", count)
+        found = {name: credential.fingerprint for name, credential in zip(names, made, strict=True)}
         return cls(directory, rsa, names, found)
 
     @property

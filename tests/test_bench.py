@@ -40,6 +40,24 @@ class BenchTests(SynchronousTestCase):
         for what in ("reports", "answers", "changes"):
             self.assertLess(0, figures[f"{what}_acknowledged"])
 
+    def test_many_vens_stand_beside_few(self) -> None:
+        figures = self.figures("scale", "--vens=40", "--few=4", "--group=10")
+        self.assertEqual((40, 4, 10), tuple(figures[name] for name in ("vens", "few", "group")))
+        self.assertTrue(
+            all(figures[name] > 0 for name in ("start_seconds", "start_mb", "poll_ratio", "event_poll_cpu_ms"))
+        )
+
+    def test_readings_are_made_and_looked_at(self) -> None:
+        figures = self.figures("readings", "--rows=2000", "--rows=4000", "--vens=10")
+        for name in ("insert_100", "newest_100", "last_hour", "day_by_hour", "newest_48_hours", "count", "drop"):
+            self.assertLess(0, figures[f"{name}_cpu_ms_at_4000"])
+            self.assertIn(f"{name}_ratio", figures)
+
+    def test_a_storm_is_over_when_all_are_back(self) -> None:
+        figures = self.figures("storm", "--vens=5", "--processes=1", "--poll=1", "--outage=0.1")
+        self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("vens", "online", "offline")))
+        self.assertLess(0, figures["back_seconds"])
+
     def test_the_table_names_the_figures_and_the_help_the_scenarios(self) -> None:
         done = CliRunner().invoke(main, ["--quiet", "events", "--vens", "2"], catch_exceptions=False)
         self.assertIn("create cpu seconds", done.output)

@@ -308,6 +308,7 @@ def fleet(
         opt_out=opt_out,
         gap=ramp_up / vens,
         fresh=fresh,
+        apart=sys.platform == "linux" and _is_here(urlsplit(url).hostname or ""),
     )
     try:
         result = run(job, processes, duration)

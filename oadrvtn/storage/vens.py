@@ -97,9 +97,10 @@ def pin(txn: Txn, short: bytes, full: bytes) -> None:
     )
 
 
-def listed(txn: Txn) -> list[Ven]:
-    """All VENs by their IDs."""
-    return [Ven(*row) for row in txn.execute(_VEN.order_by(vens.c.ven_id))]
+def listed(txn: Txn, source: str | None = None) -> list[Ven]:
+    """All VENs by their IDs, or those that a source has added."""
+    query = _VEN if source is None else _VEN.where(vens.c.source == source)
+    return [Ven(*row) for row in txn.execute(query.order_by(vens.c.ven_id))]
 
 
 def found(

@@ -318,16 +318,24 @@ class VenClient:
 
 
 def connect(
-    reactor: Any, base_url: str, policy: IPolicyForHTTPS, ven_name: str, ven_id: str | None = None, idle: float = IDLE
+    reactor: Any,
+    base_url: str,
+    policy: IPolicyForHTTPS,
+    ven_name: str,
+    ven_id: str | None = None,
+    *,
+    idle: float = IDLE,
+    address: str | None = None,
 ) -> VenClient:
     """A client; ``policy`` shows the VEN's certificate and checks the VTN's.
 
-    ``idle``: so many seconds a connection is kept that is not used; 0 makes one for each message.
+    ``idle``: so many seconds a connection is kept that is not used; 0 makes one for each message.  ``address``: one
+    of this machine, from which it comes.
     """
     pool = HTTPConnectionPool(reactor, persistent=idle > 0)
     pool._factory = _QuietFactory
     pool.cachedConnectionTimeout = int(idle)
-    http = HTTPClient(Agent(reactor, policy, pool=pool))
+    http = HTTPClient(Agent(reactor, policy, bindAddress=(address, 0) if address else None, pool=pool))
     return VenClient(http, base_url, ven_name, reactor, ven_id, pool=pool)
 
 

@@ -264,6 +264,13 @@ class SimulatedVen(Service):
             seconds=self._poll_freq.total_seconds(),
         )
 
+    def resume(self, ven_id: str, registration_id: str) -> None:
+        """Go on with a registration of before, and with what was offered then."""
+        self.client.ven_id, self.client.registration_id = ven_id, registration_id
+        self._poll_freq = self.poll_frequency or POLL
+        self._poll_due = self._now()
+        self.registered = self._offered = True
+
     def _forget_if_unknown(self, refused: Refused) -> None:
         """Begin anew, without IDs, where the VTN knows neither the VEN nor its registration."""
         if refused.response_code in ("452", "463"):

@@ -17,9 +17,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import attrs
 from twisted.application.service import MultiService
@@ -47,6 +49,8 @@ class Job:
     ``ca``: who vouches for the VTN.  ``poll`` and ``report_period`` are in place of what the VTN asks, where they are
     given.  ``opts_per_hour``: schedules of opts that a VEN sends.  ``opt_out``: the share of events that it opts out
     of.  VEN after VEN begins, ``gap`` apart, the first after ``delay``.  ``fresh``: a connection for each message.
+    ``registered``: they were so before, by their names as IDs.  ``apart``: each VEN has a loopback address of its own,
+    as it would be at a site of its own.
     """
 
     url: str
@@ -60,12 +64,19 @@ class Job:
     gap: float = 0.0
     delay: float = 0.0
     fresh: bool = False
+    apart: bool = False
+    registered: bool = False
 
     def parts(self, count: int) -> Iterator[Job]:
         """The same for so many processes, whose VENs take turns to begin."""
         for number in range(min(count, len(self.names))):
             names = self.names[number::count]
             yield attrs.evolve(self, names=names, gap=self.gap * count, delay=self.delay + self.gap * number)
+
+
+def loopback(name: str) -> str:
+    """A loopback address for a VEN, hardly ever that of another: on Linux all that begin with 127 are this machine."""
+    return str(ip_address(0x7F_01_00_00 + crc32(name.encode()) % 0xFD_FF_FF))
 
 
 def _decide(name: str, opt_out: float) -> Decide:
@@ -94,16 +105,20 @@ class Part(MultiService):
         for number, name in enumerate(job.names):
             credential = Credential.load(Path(job.directory, f"{name}.crt"), Path(job.directory, f"{name}.key"))
             idle = 0.0 if job.fresh else 2 * (job.poll or 60.0)
-            client = connect(reactor, job.url, policy(credential), name, idle=idle)
+            address = loopback(name) if job.apart else None
+            client = connect(reactor, job.url, policy(credential), name, idle=idle, address=address)
             client.watch = self._watch
-            SimulatedVen(
+            ven = SimulatedVen(
                 client,
                 decide=_decide(name, job.opt_out),
                 delay=job.delay + number * job.gap,
                 poll_frequency=timedelta(seconds=job.poll) if job.poll else None,
                 report_period=timedelta(seconds=job.report_period) if job.report_period else None,
                 opts_per_hour=job.opts_per_hour,
-            ).setServiceParent(self)
+            )
+            if job.registered:
+                ven.resume(name, name)
+            ven.setServiceParent(self)
 
     def _watch(self, ven_name: str, kind: str, seconds: float, error: str | None) -> None:
         if not self.running:
@@ -200,9 +215,10 @@ class Beat:
 
 
 class Swarm:
-    """A job done by several processes; ``beats`` are what they tell."""
+    """A job done by several processes; ``beats`` are what they tell, ``figures`` all that they told so far."""
 
     def __init__(self, job: Job, processes: int) -> None:
+        self.figures = Figures()
         self.parts = list(job.parts(processes))
         self._beats: queue.SimpleQueue[Beat | SwarmError] = queue.SimpleQueue()
         self._processes = [self._start(number, part) for number, part in enumerate(self.parts)]
@@ -252,6 +268,7 @@ class Swarm:
                 return
             if isinstance(beat, SwarmError):
                 raise beat
+            self.figures.add(beat.figures)
             yield beat
 
     def mark(self) -> None:

@@ -389,7 +389,7 @@ def remove(txn: Txn, ven_id: str, now: datetime) -> tuple[None, Changes]:
 def apply_configuration(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Changes]:
     """Write the configuration's VENs; those that it no longer lists are kept, but not let in any more."""
     listed = {known.ven_id for known in config.vens}
-    gone = [ven.ven_id for ven in vens.listed(txn) if ven.source == "config" and ven.ven_id not in listed]
+    gone = [ven.ven_id for ven in vens.listed(txn, "config") if ven.ven_id not in listed]
     for ven_id in gone:
         vens.drop_fingerprints(txn, ven_id, [])
         vens.change(txn, ven_id, source="unlisted")

@@ -82,6 +82,7 @@ async def test_after_a_kill_the_whole_fleet_is_back_and_nobody_was_offline(vtn: 
         names=[f"fleet-{number + 1}" for number in range(FLEET)],
         poll=2.0,
         gap=0.02,
+        apart=True,
     )
     swarm = Swarm(job, 2)
     try:

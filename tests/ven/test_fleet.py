@@ -739,6 +739,13 @@ class OwnWayTests(VenTestCase):
         self.assertEqual({("site_tomorrow", 1)}, {(opt.opt_id, len(opt.available)) for opt in opts})
         self.assertEqual({"optIn", "optOut"}, {opt.opt_type for opt in opts})
 
+    def test_it_goes_on_with_a_registration_of_before(self) -> None:
+        self.ven.resume("ven-7", "reg-7")
+        self.begin()
+        self.wait(25)
+        self.assertEqual({OadrPoll}, set(self.kinds()))
+        self.assertEqual({"ven-7"}, {poll.ven_id for poll in self.vtn.got(OadrPoll)})
+
     def test_without_that_it_sends_none(self) -> None:
         self.begin()
         self.wait(600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.security import certificates
 from oadrvtn.ven.fleet import SimulatedVen
-from oadrvtn.ven.swarm import Job, Part, Swarm, SwarmError
+from oadrvtn.ven.swarm import Job, Part, Swarm, SwarmError, loopback
 from tests.security.link import new_directory
 
 from .vtn import event
@@ -35,6 +36,13 @@ class JobTests(SynchronousTestCase):
 
     def test_it_travels_as_json(self) -> None:
         self.assertEqual(JOB, Job(**json.loads(json.dumps(attrs.asdict(JOB)))))
+
+
+class AddressTests(SynchronousTestCase):
+    def test_each_ven_may_have_a_loopback_address_of_its_own(self) -> None:
+        found = {loopback(f"fleet-{number}") for number in range(5000)}
+        self.assertGreater(len(found), 4990)
+        self.assertTrue(all(ip_address(one).is_loopback for one in found))
 
 
 class PartTests(SynchronousTestCase):

@@ -1,0 +1,90 @@
+"""All VENs come back at once after the VTN was killed (SIGKILL): how soon, and whether any was marked offline."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from oadrvtn.console.client import Client
+from oadrvtn.ven.figures import Figures
+from oadrvtn.ven.swarm import Job, Swarm
+
+from .house import Track
+from .scenarios import Scenario
+from .servers import Ours, Pki
+
+_SCENARIO = Scenario(name="storm", title="storm", rate=0)
+_PATIENCE = 900.0
+_COME = 100
+"""So many VENs connect in a second at first."""
+
+
+def run(
+    directory: Path, vens: int, processes: int, poll: float, outage: float, fresh: bool, track: Track[Any]
+) -> dict[str, Any]:
+    """The figures; ``offline`` is to be 0, ``back_seconds`` counts from when the VTN listens again."""
+    pki = Pki.make(directory / "pki", vens, False, track)
+    server = Ours(directory, pki, _SCENARIO)
+    job = Job(
+        url=f"https://localhost:{server.port}",
+        ca=pki.server["ca"],
+        directory=str(pki.directory),
+        names=pki.vens,
+        poll=poll,
+        gap=max(poll / vens, 1 / _COME),
+        registered=True,
+        fresh=fresh,
+        apart=True,
+    )
+    swarm = Swarm(job, processes)
+    steps = track(("they come", "the VTN is down", "they come back"), "storm", 3)
+    try:
+        next(steps)
+        came = swarm.everybody(_PATIENCE)
+        for _ in swarm.beats(2 * poll):
+            pass
+        before = server.resident()
+        next(steps)
+        server.kill()
+        time.sleep(outage)
+        killed = time.monotonic()
+        server.launch()
+        started = time.monotonic() - killed
+        next(steps)
+        swarm.mark()
+        swarm.figures = Figures()
+        back = swarm.everybody(_PATIENCE)
+        load = os.getloadavg()[0]
+        summary = swarm.figures.summary(back or _PATIENCE)
+        for _ in swarm.beats(4 * poll):  # who did not come in time would be offline by now
+            pass
+        status = Client.of(server.config).call("GET", "status")
+        resident = [sum(map(_resident, swarm.pids)), server.resident()]
+    finally:
+        swarm.stop()
+        for _ in steps:
+            pass
+        server.stop()
+    log = (server.directory / "log").read_text()
+    return {
+        "vens": vens,
+        "processes": processes,
+        "came_seconds": came and round(came, 1),
+        "start_seconds": round(started, 1),
+        "back_seconds": back and round(back, 1),
+        "online": status["vens_online"],
+        "offline": log.count("is offline"),
+        "errors": summary["errors"],
+        "errors_by_kind": {f"{k['message']}: {e}": n for k in summary["kinds"] for e, n in k["errors"].items()},
+        "p99_ms": summary["p99_ms"],
+        "vtn_mb": round(before / 1e6, 1),
+        "vtn_mb_after": round(resident[1] / 1e6, 1),
+        "kb_per_simulated_ven": round(resident[0] / vens / 1e3, 1),
+        "load_average": load,
+    }
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
