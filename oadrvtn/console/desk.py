@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -179,7 +180,9 @@ def route(
             try:
                 if told.body:
                     raw = raw_body(request) if form is not Many else raw_rows(request, told.body, lines)
-                    asked["body"] = _FORMS[form](desk.reader, told.body, raw)
+                    read = partial(_FORMS[form], desk.reader, told.body, raw)
+                    # Thousands of rows are read on a storage thread: VENs wait for this one.
+                    asked["body"] = await desk.read("rows", lambda txn: read()) if form is Many else read()
                 return await serve(desk, request, **{name: asked[name] for name in asked if name in hints}, **ids)
             except VtnError as error:
                 return _refused(request, in_its_words(told.body, raw, error), ids, lines)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import attrs
 from twisted.web.iweb import IRequest
 
-from ..model.errors import InvalidID
+from ..model.errors import InvalidData, InvalidID
 from ..model.values import Duration
 from ..storage import events as stored
 from ..storage.database import Txn
@@ -20,7 +20,7 @@ from ..storage.tables import microseconds
 from ..vtn import events, opts
 from ..vtn.changes import Changes
 from ..vtn.display import status_at
-from ..vtn.specs import EventSpec, spec_of
+from ..vtn.specs import EventSpec, SignalSpec, spec_of
 from .desk import Desk, Given, Page, Rehearsal, answer, cut, listed, route
 from .shapes import A_HUNDRED, NO, ByTime, EventChanges, Flag, PageSize, many, page_of, shape, show
 
@@ -209,7 +209,22 @@ async def modify_event(
 def _modify(
     txn: Txn, event_id: str, changes: dict[str, Any], number: int | None, force: bool, now: datetime
 ) -> tuple[Event, Changes]:
+    if "level" in changes:
+        if "signals" in changes:
+            raise InvalidData.at("level", "unknown field: the values stand in the signals")
+        level = changes["level"]
+        changes = {name: value for name, value in changes.items() if name != "level"}
+        changes["signals"] = _at_level(spec_of(_known(txn, event_id)).signals, level)
     return events.modify(txn, event_id, changes, number, now, force)
+
+
+def _at_level(signals: Sequence[SignalSpec], level: float) -> tuple[SignalSpec, ...]:
+    """The signals with another value: of the only one, or of the one that is SIMPLE."""
+    chosen = [signal for signal in signals if len(signals) == 1 or signal.signal_name == "SIMPLE"]
+    if len(chosen) != 1:
+        raise InvalidData.at("level", "which of the event's signals is meant? Give its signals")
+    other = attrs.evolve(chosen[0], intervals=tuple((length, level) for length, _ in chosen[0].intervals))
+    return tuple(other if signal is chosen[0] else signal for signal in signals)
 
 
 @route("POST", "/events/<id:event_id>/cancel", "dispatch", _WRITTEN)

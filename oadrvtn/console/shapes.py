@@ -31,7 +31,7 @@ from cattrs import Converter
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import AttributeOverride, make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ..model.config import WantedReport, did_you_mean
+from ..model.config import NotAmong, WantedReport, did_you_mean
 from ..model.errors import InvalidData, Mistake, VtnError
 from ..model.event import (
     ITEM_BASES,
@@ -102,7 +102,7 @@ EventChanges = attrs.make_class(
     "EventChanges",
     {
         name: attrs.field(type=of, default=None)
-        for name, of in {**_CHANGEABLE, "modification_number": int | None}.items()
+        for name, of in {**_CHANGEABLE, "modification_number": int | None, "level": float}.items()
     },
     kw_only=True,
     frozen=True,
@@ -367,15 +367,14 @@ class Reader:
         The short form has a ``level`` for the whole ``duration`` in place of ``signals``.
         """
         try:
-            return self._converter.structure(_expanded(raw) if cls in _EVENTS else raw, cls)
+            return self._converter.structure(_expanded(cls, raw), cls)
         except (ClassValidationError, ValueError, InvalidData) as error:
             raise in_its_words(cls, raw, InvalidData.of(_mistakes(error))) from None
 
     def given(self, cls: type, raw: object) -> dict[str, Any]:
         """What a body says, of the fields that it names.  Raises InvalidData."""
         read: object = self.read(cls, raw)
-        named: Any = _expanded(raw) if cls in _EVENTS else raw
-        return {name: getattr(read, name) for name in named}
+        return {name: getattr(read, name) for name in _expanded(cls, raw)}
 
     def many(self, cls: type[T], raw: object) -> tuple[list[T | None], list[Mistake]]:
         """What each object of a list says, None for one that cannot be read; and all mistakes.  Raises InvalidData."""
@@ -433,9 +432,18 @@ _ITEM_BASES = {cls.tag.partition(":")[2]: cls for cls in ITEM_BASES}
 ITEM_BASE_NAMES = tuple(_ITEM_BASES)
 
 
-def _expanded(raw: object) -> Any:
-    """The short form written out: its level is the value of one signal's one interval."""
-    if not isinstance(raw, dict) or not raw.keys() & SHORT or "signals" in raw:
+def _is_short(raw: object) -> bool:
+    return isinstance(raw, dict) and bool(raw.keys() & SHORT) and "signals" not in raw
+
+
+def _expanded(cls: object, raw: Any) -> Any:
+    """The short form of an event written out: its level is the value of one signal's one interval.
+
+    A level that is to be changed alone stays what it is.
+    """
+    if cls not in _EVENTS or not _is_short(raw):
+        return raw
+    if cls is EventChanges and raw.keys() & {*SHORT, "duration"} == {"level"}:
         return raw
     rest = {name: value for name, value in raw.items() if name not in SHORT}
     interval = {SHORT["level"]: raw["level"]} if "level" in raw else {}
@@ -447,7 +455,7 @@ def _expanded(raw: object) -> Any:
 
 def in_its_words(cls: object, raw: object, error: VtnError) -> VtnError:
     """What is refused of a body; of an event, at the places of the form in which it was given."""
-    if cls not in _EVENTS or _expanded(raw) is raw or not error.mistakes:
+    if cls not in _EVENTS or not _is_short(raw) or not error.mistakes:
         return error
     return error.of(attrs.evolve(mistake, place=_LONG.sub(_in_short, mistake.place)) for mistake in error.mistakes)
 
@@ -473,14 +481,15 @@ def _mistakes(error: BaseException, place: str = "") -> Iterator[Mistake]:
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl) if field.init]
         if error.cl in _EVENTS:
-            known += SHORT
+            known = list(dict.fromkeys([*known, *SHORT]))
         for name in sorted(error.extra_fields):
             where = _within(place, name) if name.isidentifier() else place
             yield Mistake(where, f"unknown field {shown(name)}{did_you_mean(name, known)}", tuple(known))
     elif isinstance(error, VtnError):
         yield from (attrs.evolve(mistake, place=_within(place, mistake.place)) for mistake in error.mistakes)
     else:
-        yield Mistake(place, "is missing" if isinstance(error, KeyError) else str(error))
+        allowed = error.allowed if isinstance(error, NotAmong) else ()
+        yield Mistake(place, "is missing" if isinstance(error, KeyError) else str(error), allowed)
 
 
 def _within(place: str, name: str) -> str:

@@ -325,11 +325,15 @@ async def import_vens(
     body: Many[ImportedVen],  # type: ignore[valid-type]
 ) -> bytes:
     """Many new VENs, all or none: a list, or CSV with these columns, in whose lists the values stand between ";"."""
-    new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
     return await desk.do(
-        request, query, imports.import_vens, desk.vtn.config, new, body.mistakes,
+        request, query, _import, desk.vtn.config, body,
         show=lambda txn, number, now: {"imported": number},
     )  # fmt: skip
+
+
+def _import(txn: Txn, config: Config, body: Many[Any], now: datetime) -> tuple[int, Changes]:
+    new = [ven and imports.NewVen(**_named(ven)) for ven in body.items]
+    return imports.import_vens(txn, config, new, body.mistakes, now)
 
 
 def _named(ven: Any) -> dict[str, Any]:

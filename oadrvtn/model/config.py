@@ -58,9 +58,20 @@ def _written_as(simple_type: SimpleType) -> Callable[[object], str]:
     def read(raw: object) -> str:
         if not isinstance(raw, str):
             raise ValueError(f"{raw!r} is not a text")
-        return simple_type.write(raw)
+        try:
+            return simple_type.write(raw)
+        except ValueError as error:
+            raise NotAmong(str(error), simple_type.choices) from None
 
     return read
+
+
+class NotAmong(ValueError):
+    """A value where only some are allowed; none are named where any text of a form is."""
+
+    def __init__(self, reason: str, allowed: Sequence[str]) -> None:
+        super().__init__(reason)
+        self.allowed = tuple(allowed)
 
 
 _string = _written_as(STRING)
@@ -153,7 +164,7 @@ def _size(raw: object) -> int:
 def _one_of(choices: Sequence[str]) -> Callable[[object], str]:
     def read(raw: object) -> str:
         if raw not in choices:
-            raise ValueError(f"{raw!r} is none of {', '.join(choices)}{did_you_mean(raw, choices)}")
+            raise NotAmong(f"{raw!r} is none of {', '.join(choices)}{did_you_mean(raw, choices)}", choices)
         return str(raw)
 
     return read

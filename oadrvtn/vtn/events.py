@@ -159,7 +159,7 @@ def modify(
     if "duration" not in changes and "signals" in changes:
         after = attrs.evolve(after, duration=None)
     made = build(after, event_id, event.modification_number + 1, now)
-    if _same(made, document(event.document)):
+    if same(made, document(event.document)):
         return _answers_changed(txn, event, after.response_required, now)
     if "signals" in changes and not force:
         check_conventions(made)
@@ -188,7 +188,8 @@ def modify(
     return new, Changes(everyone=True) if everyone else Changes(frozenset(told | audience) | room)
 
 
-def _same(made: EiEvent, before: EiEvent) -> bool:
+def same(made: EiEvent, before: EiEvent) -> bool:
+    """Whether an eiEvent says what another one says, but for what the VTN adds."""
     kept = {name: getattr(before.descriptor, name) for name in _VOLATILE}
     return to_xml(made.evolve(descriptor=made.descriptor.evolve(**kept))) == to_xml(before)
 

@@ -20,7 +20,7 @@ from ..storage.database import Txn
 from ..storage.vens import Ven
 from . import events, provider, registration, requests
 from .changes import NOTHING, Changes
-from .specs import EVERYBODY, EventSpec, said
+from .specs import EVERYBODY, EventSpec, build, document, said
 
 _EVENTS = (EventSpec, EiEvent, OadrEvent, OadrDistributeEvent)
 _REPORTS = (OadrReport, OadrUpdateReport)
@@ -85,6 +85,8 @@ def _event(txn: Txn, ven: Ven, made: EventSpec | EiEvent | OadrEvent, now: datet
     if spec.target == EVERYBODY:
         spec = attrs.evolve(spec, target=EiTarget(ven_ids=(ven.ven_id,)))
     known = stored.get(txn, spec.event_id) if spec.event_id else None
+    if known is None and not spec.event_id and _runs(txn, ven, spec, now):
+        return NOTHING
     if known is None:
         return NOTHING if cancelled else events.create(txn, spec, "handler", now)[1]
     if known.source != "handler":
@@ -97,6 +99,17 @@ def _event(txn: Txn, ven: Ven, made: EventSpec | EiEvent | OadrEvent, now: datet
         return events.cancel(txn, known.event_id, None, None, now)[1]
     fields = attrs.asdict(spec, recurse=False, filter=lambda field, _: field.name != "event_id")
     return events.modify(txn, known.event_id, fields, None, now)[1]
+
+
+def _runs(txn: Txn, ven: Ven, spec: EventSpec, now: datetime) -> bool:
+    """Whether the VEN has what a handler made up without an ID already: the same event, at the same time in part."""
+    for event in stored.running(txn, now):
+        if event.source == "handler" and event.market_context == spec.market_context:
+            moved = build(attrs.evolve(spec, dtstart=event.dtstart), event.event_id, event.modification_number, now)
+            overlap = event.ends_at is None or abs(spec.dtstart - event.dtstart) < event.ends_at - event.dtstart
+            if overlap and events.same(moved, document(event.document)):
+                return stored.line(txn, ven.ven_id, event.event_id, event.modification_number) is not None
+    return False
 
 
 def _create_report(txn: Txn, ven: Ven, message: OadrCreateReport, now: datetime) -> Changes:

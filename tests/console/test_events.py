@@ -296,6 +296,23 @@ class EventTests(ApiTestCase):
         (error,) = self.refused(422, "PATCH", "/events/e", {"level": 9, "duration": "5m"})["errors"]
         self.assertEqual("/level", error["pointer"])
 
+    def test_a_level_alone_is_that_of_all_intervals_of_the_signal_that_has_one(self) -> None:
+        self.event(event_id="e")
+        row = self.good("PATCH", "/events/e", {"level": 1, "priority": 3})
+        self.assertEqual(([{"duration": "PT15M", "value": 1.0}], 3), (row["signals"][0]["intervals"], row["priority"]))
+        (error,) = self.refused(422, "PATCH", "/events/e", {"level": 9})["errors"]
+        self.assertEqual(("/level", ["0", "1", "2", "3"]), (error["pointer"], error["allowed"]))
+        for level in (None, "2"):
+            (error,) = self.refused(422, "PATCH", "/events/e", {"level": level})["errors"]
+            self.assertEqual("/level", error["pointer"])
+        (error,) = self.refused(422, "PATCH", "/events/e", {"level": 1, "signals": row["signals"]})["errors"]
+        self.assertEqual("/level", error["pointer"])
+        hour = [{"duration": "1h", "value": 0.5}]
+        load = {"signal_name": "LOAD_CONTROL", "signal_type": "x-loadControlCapacity", "intervals": hour}
+        self.good("PATCH", "/events/e?force=1", {"signals": [load, load], "duration": "1h"})
+        (error,) = self.refused(422, "PATCH", "/events/e", {"level": 1})["errors"]
+        self.assertIn("which", error["detail"])
+
     def test_an_id_of_the_path_is_a_parameter(self) -> None:
         (error,) = self.refused(404, "PATCH", "/events/x", {"priority": 1})["errors"]
         self.assertEqual("event_id", error["parameter"])

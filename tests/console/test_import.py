@@ -84,6 +84,18 @@ class ImportTests(ApiTestCase):
         self.assertIn("line 101: 'ven-7' exists, or is there twice", problem["detail"])
         self.assertEqual(before, self.ids())
 
+    def test_rows_are_not_read_on_the_thread_that_serves_vens(self) -> None:
+        names = []
+        read = self.office.database.read
+
+        def noted(name: str, *arguments: Any) -> Any:
+            names.append(name)
+            return read(name, *arguments)
+
+        self.patch(self.office.database, "read", noted)
+        self.good("POST", "/vens/import", [{"ven_id": "v", "fingerprints": ["00" * 10]}])
+        self.assertEqual(1, names.count("rows"))
+
     def test_five_thousand_vens_come_in_at_once(self) -> None:
         file = lines(5000)
 

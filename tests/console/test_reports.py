@@ -23,6 +23,14 @@ class WishTests(ApiTestCase):
         self.assertEqual(answer.json, second)
         self.assertEqual((120.0, "power"), (second["granularity"], second["r_id"]))
 
+    def test_a_mistake_of_a_wish_tells_what_is_allowed(self) -> None:
+        wish = {"report_name": "TELEMETRY", "reading_type": "direct", "report_type": "use", "item_base": "power"}
+        errors = self.refused(422, "POST", "/wishes", wish)["errors"]
+        allowed = {error["pointer"]: error["allowed"] for error in errors if error.get("allowed")}
+        self.assertIn("Direct Read", allowed["/reading_type"])
+        self.assertIn("powerReal", allowed["/item_base"])
+        self.assertIn("usage", allowed["/report_type"])
+
     def test_wishes_come_in_pages(self) -> None:
         for number in range(3):
             self.good("POST", "/wishes", {"report_name": "TELEMETRY_USAGE", "r_id": f"r{number}"}, 201)

@@ -212,6 +212,17 @@ class PollTests(Case):
         self.assertEqual("oadrResponse", ven.poll().name())
         self.assertEqual([("made-up", "handler", 0, 0)], self.stored())
 
+    def test_the_same_again_without_an_id_is_the_same_event_while_it_runs(self) -> None:
+        ven, message = self.polled(lambda ven_id: spec(None, dtstart=self.vtn.vtn.now()))
+        self.assertEqual("200", code(ven.answer(message)))
+        for _ in range(2):
+            self.vtn.live(20)
+            self.assertEqual("oadrResponse", ven.poll().name())
+            self.assertEqual(1, len(self.stored()))
+        self.vtn.live(3600)
+        self.assertEqual(1, len(ven.poll().events))
+        self.assertEqual(2, len(self.stored()))
+
     def test_one_that_has_changed_is_a_modification_and_a_cancelled_one_is_cancelled(self) -> None:
         ven, message = self.polled(spec())
         ven.answer(message)
