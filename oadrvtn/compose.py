@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -31,15 +32,17 @@ from .handlers.register_party import EiRegisterParty, policy_of
 from .handlers.report import EiReport
 from .handlers.resource import ServiceResource
 from .machine import SPARE, allow_files
-from .model.config import FILES, Address, Config, ConfigError
+from .model.config import FILES, Address, Config, ConfigError, is_loopback
 from .security.certificates import CertificateFileError, Credential
 from .security.forwarded import HEADERS
 from .security.signature import Signer
 from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities
 from .storage.database import Database
+from .transport import systemd
 from .transport.http import VenSite, tree
 from .transport.overload import Overload
 from .transport.proxy import Forwarded, ProxyProtocol
+from .transport.systemd import Supervised
 from .vtn.duties import Duties
 from .vtn.reporter import Reporter, Source
 from .vtn.vtn import Vtn
@@ -171,6 +174,8 @@ class VtnService(MultiService):
         self.site.hidden = {*HEADERS, config.trusted_proxy.header}
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)
+        self._supervised = Supervised(self.vtn, systemd.notifier(os.environ), systemd.watchdog(os.environ))
+        self._supervised.setServiceParent(self)
         Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
         self._reporter = Reporter(self.vtn, cast(IReactorTime, reactor), sources)
         self._reporter.setServiceParent(self)
@@ -223,10 +228,18 @@ class VtnService(MultiService):
             api.noisy = False
             served: Any = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
             listeners.append(("api", (config.api.host, config.api.port), served))
+        # Who stands before a listener for a trusted proxy is not known, so that one is always our own.
+        given = systemd.inherited(self._reactor, *(name for name, *_ in listeners))
+        if (theirs := given.get("api")) and not self._api_tls and not is_loopback(theirs.getsockname()[0]):
+            raise StartError("api: systemd's socket is not on loopback: set api.certificate and api.key")
         if near := config.trusted_proxy.address:
             place = config.state_directory / near if isinstance(near, Path) else near
             listeners.append(("trusted_proxy", place, Forwarded(self.site, config.trusted_proxy, self.tls.check)))
         for name, place, factory in listeners:
+            if name in given:
+                log.info("{name}: listening on a socket of systemd", name=name)
+                self._hold(systemd.adopt(self._reactor, given[name], factory))
+                continue
             try:
                 port = self._listen(place, factory)
             except (CannotListenError, OSError) as error:
@@ -234,8 +247,11 @@ class VtnService(MultiService):
                 told = place if isinstance(place, Path) else f"{place[0] or '*'}:{place[1]}"
                 reason = getattr(cause, "strerror", None) or cause
                 raise StartError(f"{name}: cannot listen on {told}: {reason}") from None
-            port.stopReading()  # who comes now waits until it is known who may come in
-            self._ports.append(port)
+            self._hold(port)
+
+    def _hold(self, port: Any) -> None:
+        port.stopReading()  # who comes now waits until it is known who may come in
+        self._ports.append(port)
 
     def _listen(self, place: Address | Path, factory: Any) -> Any:
         if isinstance(place, Path):
@@ -258,6 +274,7 @@ class VtnService(MultiService):
         if self.running:
             for port in self._ports:
                 port.startReading()
+            self._supervised.tell("READY=1")
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -270,6 +287,7 @@ class VtnService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._supervised.tell("STOPPING=1")
         try:
             await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
             for _ in range(_LAST_ANSWERS):

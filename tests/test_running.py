@@ -17,6 +17,7 @@ from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from oadrvtn.console.metrics import Metrics
+from oadrvtn.model.config import Config
 from oadrvtn.storage.times import Times
 
 from .test_docs import CHECKOUT, column, page, resolve
@@ -151,11 +152,31 @@ class QueryTests(SynchronousTestCase):
 
 class UnitTests(SynchronousTestCase):
     def test_systemd_has_no_complaints(self) -> None:
-        file = Path(self.mktemp()).with_suffix(".service")
+        file = Path(self.mktemp()) / "oadrvtn.service"
+        file.parent.mkdir()
+        (file.parent / "oadrvtn.socket").write_text((FILES / "oadrvtn.socket").read_text("utf-8"))
         twistd = Path(sysconfig.get_path("scripts")) / "twistd"
         file.write_text(UNIT.replace("/opt/oadrvtn/.venv/bin/twistd", str(twistd)))
         self.assertIn(str(twistd), file.read_text())
-        self.assertEqual("", complaints("systemd-analyze", "verify", file.absolute()))
+        units = file.absolute(), file.absolute().with_suffix(".socket")
+        self.assertEqual("", complaints("systemd-analyze", "verify", *units))
+
+    def test_it_is_confined_as_far_as_systemd_can_tell(self) -> None:
+        if not shutil.which("systemd-analyze"):
+            raise SkipTest("systemd-analyze is not installed")
+        file = Path(self.mktemp()) / "oadrvtn.service"
+        file.parent.mkdir()
+        file.write_text(UNIT)
+        told = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--threshold=20", file.absolute()],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(0, told.returncode, told.stdout[-300:])
+
+    def test_the_socket_gives_the_descriptor_the_name_that_the_vtn_knows(self) -> None:
+        socket = (FILES / "oadrvtn.socket").read_text("utf-8")
+        self.assertIn("\nFileDescriptorName=listen\n", socket)
+        self.assertIn(f"\nListenStream={Config().listen.port}\n", socket)
 
     def test_what_it_starts_can_be_given_like_that(self) -> None:
         [command] = re.findall(r"^ExecStart=\S+/twistd (.+)$", UNIT, re.MULTILINE)

@@ -24,7 +24,7 @@ from ..storage import readings as stored_readings
 from ..storage import reports as stored_reports
 from ..storage import vens as stored_vens
 from ..storage.database import Txn
-from ..vtn.changes import NOTHING, Changes
+from ..vtn.duties import breath
 from ..vtn.vtn import Vtn
 from . import audit, certificates, contexts, events, groups, openapi, opts, readings, reports, tokens, vens
 from .audit import Clerk
@@ -104,11 +104,6 @@ def _gauges(txn: Txn, now: datetime) -> tuple[dict[str, int], dict[str, int], di
     return _counts(txn, now), waiting, stored_vens.bend_counts(txn), ending
 
 
-def _breath(txn: Txn, now: datetime) -> tuple[None, Changes]:
-    """Nothing, by whom the writer shows that it lives."""
-    return None, NOTHING
-
-
 @app.route("/health/live", methods=["GET"])
 async def _live(api: Api, request: IRequest) -> bytes:
     """That this is answered says it: the reactor runs."""
@@ -119,7 +114,7 @@ async def _live(api: Api, request: IRequest) -> bytes:
 @app.route("/health/ready", methods=["GET"])
 async def _ready(api: Api, request: IRequest) -> bytes:
     """Whether the database's readers and its writer answer."""
-    asked: list[Deferred[Any]] = [api.read("health", stored_vens.get, ""), api.vtn.write("health", _breath)]
+    asked: list[Deferred[Any]] = [api.read("health", stored_vens.get, ""), api.vtn.write("health", breath)]
     try:
         for waiting in asked:
             waiting.addTimeout(HEALTH_TIMEOUT, api.vtn.clock)

@@ -30,6 +30,11 @@ def silence(txn: Txn, config: Config, now: datetime) -> tuple[None, Changes]:
     return None, Changes(frozenset(silent), hooks=tuple(("on_ven_offline", (ven_id,)) for ven_id in silent))
 
 
+def breath(txn: Txn, now: datetime) -> tuple[None, Changes]:
+    """Nothing, by which the writer shows that it lives."""
+    return None, NOTHING
+
+
 def wake(txn: Txn, now: datetime) -> tuple[None, Changes]:
     """Count all VENs that are online as just seen."""
     vens.touch_all(txn, now)

@@ -35,6 +35,7 @@ PATIENCE = 30.0
 """Seconds until a test gives up waiting, where it does not say otherwise: for machines that do more than this."""
 
 NO_CHANGES: Mapping[str, str] = {}
+NO_FILES: Mapping[int, int] = {}
 
 _CONFIGURATION = """\
 vtn_id = "vtn-1"
@@ -130,13 +131,19 @@ class Programs:
         self._started: list[Program] = []
 
     def start(
-        self, *command: str | Path, cwd: Path, env: Mapping[str, str] = NO_CHANGES, program: Program | None = None
+        self,
+        *command: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] = NO_CHANGES,
+        program: Program | None = None,
+        files: Mapping[int, int] = NO_FILES,
     ) -> Program:
-        """Start a program; ``env`` is what its environment has that ours has not."""
+        """Start a program; ``env`` is what its environment has that ours has not, ``files`` are open files of ours."""
         program = program or Program(Path(command[0]).name)
         words = [os.fspath(word) for word in command]
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
-        reactor.spawnProcess(program, words[0], words, env, os.fspath(cwd))
+        streams: dict[int, Any] = {0: "w", 1: "r", 2: "r"}
+        reactor.spawnProcess(program, words[0], words, env, os.fspath(cwd), childFDs={**streams, **files})
         self._started.append(program)
         return program
 
