@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import compare, events, kills, plot, polls, profile, readings, results, scale, storm
+from . import compare, events, kills, nonces, plot, polls, profile, readings, results, scale, storm
 from .scenarios import SCENARIOS
 
 T = TypeVar("T")
@@ -84,6 +84,16 @@ def run_polls(output: Output, vens: int, count: int) -> None:
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
         output.show("polls", polls.run(Path(directory), vens, count, output.track))
+
+
+@main.command("nonces", help=nonces.__doc__)
+@click.option("--live", default=50_000, show_default=True, type=click.IntRange(1), help="Nonces that are remembered.")
+@click.option("--messages", default=100, show_default=True, type=click.IntRange(1, 100), help="Of each round and kind.")
+@click.pass_obj
+def run_nonces(output: Output, live: int, messages: int) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("nonces", nonces.run(Path(directory), live, messages, output.track))
 
 
 @main.command("kills", help=kills.__doc__)

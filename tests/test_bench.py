@@ -33,6 +33,12 @@ class BenchTests(SynchronousTestCase):
         self.assertEqual(1000, figures["polls"])
         self.assertLess(figures["bytes_grown"], 60_000, "one object for each poll would be more")
 
+    def test_signed_messages_beside_the_nonces_of_others(self) -> None:
+        figures = self.figures("nonces", "--live", "50", "--messages", "3")
+        self.assertEqual((50, 27), (figures["live_nonces"], figures["messages"]))
+        for what in ("poll_to_none", "request_to_none"):
+            self.assertLess(0, figures[what])
+
     def test_what_was_acknowledged_survives_two_kills(self) -> None:
         figures = self.figures("kills", "--vens", "3", "--kills", "2")
         lost = {name: figures[name] for name in figures if name.startswith(("lost", "offered"))}
