@@ -572,11 +572,28 @@ def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime) -
         return None
 
 
+_FIRST_TWO = re.compile(
+    rb'<[\w:]+((?: xmlns:[A-Za-z]+="[^"&]*")+)(?: [\w:]+="[\w.-]*")?>(?:<[\w:]+(?: [\w:]+="[\w.-]*")?>)?'
+)
+"""The first two elements, each with one attribute at most, and declarations at the first."""
+
+
 def _canonical(node: etree._Element) -> bytes:
-    """An element in canonical form; raises ValueError where that may take the square of its size."""
+    """An element in canonical form; raises ValueError where that may take the square of its size.
+
+    What libxml2 writes is canonical but for the order of attributes and declarations, declarations that say nothing
+    new, empty elements, and characters that only a number can stand for.  Where there is none of these but in the
+    first two elements, it is made canonical there: that takes a quarter of the time.
+    """
     plain = etree.tostring(node, encoding="utf-8", with_tail=False)
-    if plain.count(b"xmlns") > _MOST_DECLARED or plain.count(b'="') > _MOST_DECLARED:
+    declared, values = plain.count(b"xmlns"), plain.count(b'="')
+    if declared > _MOST_DECLARED or values > _MOST_DECLARED:
         raise ValueError("many declarations or attributes")
+    opening = _FIRST_TWO.match(plain)
+    alone = opening and opening[0].count(b"xmlns") == declared and opening[0].count(b'="') == values
+    if opening and alone and b"/>" not in plain and b"&#" not in plain:
+        declarations = sorted(_DECLARATION.findall(opening[1]))
+        return plain[: opening.start(1)] + b"".join(declarations) + plain[opening.end(1) :]
     return etree.tostring(node, method="c14n", with_tail=False)
 
 

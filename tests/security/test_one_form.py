@@ -210,6 +210,29 @@ class TheOneForm(Verdicts):
         ):
             self.assertRaises(ValueError, module._canonical, etree.fromstring(f"<x {names}/>"))
 
+    def test_the_canonical_form_is_that_of_libxml2(self) -> None:
+        """In whichever of the two ways it is made."""
+        indented = etree.fromstring(HONEST)
+        etree.indent(indented)
+        documents = [HONEST, etree.tostring(indented, encoding="unicode")]
+        for before, after in EDITS:
+            documents += [one.replace(before, after) for one in documents[:2]]
+        documents.append(HONEST.replace("<ei:venID>", "<ei:venID xmlns:a='urn:a' xmlns:A='urn:A' b='' a:b=''>"))
+        documents.append(HONEST.replace("<ei:venID>ven1", '<ei:venID>&lt;a b="c"/&gt; &amp;#13; xmlns\u2028\U0001f600'))
+        documents.append(HONEST.replace(" xmlns:ei=", " xmlns:b='urn:b' xmlns:a='urn:a' xmlns:ei="))
+        checked = 0
+        for document in documents:
+            try:
+                root = parse(document.encode())
+            except Unreadable:
+                continue
+            for node in root.iter():
+                if node.nsmap.get(None) is None and "relative" not in node.nsmap.values():
+                    wanted = etree.tostring(node, method="c14n", with_tail=False)
+                    self.assertEqual(wanted, module._canonical(node), document)
+                    checked += 1
+        self.assertGreater(checked, 1000)
+
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(st.sampled_from(EDITS), max_size=4))
     def test_whatever_a_ven_may_sign_it_says_what_signxml_reads(self, edits: list[tuple[str, str]]) -> None:
