@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -35,10 +36,13 @@ from .machine import SPARE, allow_files
 from .model.config import FILES, Address, Config, ConfigError, is_loopback
 from .security.certificates import CertificateFileError, Credential
 from .security.forwarded import HEADERS
+from .security.ocsp import Ocsp
+from .security.revocation import Revocation, Verified
 from .security.signature import Signer
-from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities
+from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities, verified_chain
 from .storage.database import Database
 from .transport import systemd
+from .transport.fetch import fetcher
 from .transport.http import VenSite, tree
 from .transport.overload import Overload
 from .transport.proxy import Forwarded, ProxyProtocol
@@ -53,7 +57,7 @@ _LAST_ANSWERS = 50
 """Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
 
-_RELOADED = ("tls", "retention", "registration", "security", "vens", "events", "reports", "offers")
+_RELOADED = ("tls", "retention", "registration", "security", "revocation", "vens", "events", "reports", "offers")
 """What of a configuration is taken over without a restart."""
 _RESOURCES: tuple[type[ServiceResource], ...] = (EiRegisterParty, EiEvent, EiReport, EiOpt, OadrPoll)
 
@@ -156,12 +160,17 @@ class VtnService(MultiService):
         self._ports: list[Any] = []
         self._given = sources
         self._classes, sources = _usable(config, sources)
-        self.tls = TlsServer(self._read_tls)
+        clock = cast(IReactorTime, reactor)
+        revoked: set[bytes] = set()
+        self.revocation = Revocation(lambda: datetime.fromtimestamp(clock.seconds(), UTC), revoked)
+        self.ocsp = Ocsp(fetcher(reactor), clock)
+        self.tls = TlsServer(self._read_tls, self._refusal)
         read_api = _api_credential(config)
         self._api_tls = OperatorTls(read_api) if config.api.enabled and read_api else None
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
-        self.vtn = Vtn(config, self.database, cast(IReactorTime, reactor))
-        self.chain = Chain(self.vtn, lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work))
+        self.vtn = Vtn(config, self.database, clock, revoked)
+        self._in_thread = lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work)
+        self.chain = Chain(self.vtn, self._in_thread)
         self._sign()
         self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
         self._take_policy()
@@ -170,13 +179,16 @@ class VtnService(MultiService):
         overload = Overload(limits, self.database.behind, reactor)
         self.site = VenSite(root, limits, vtn.identify, vtn.turned_away, vtn.limited, overload, reactor)
         self.site.met = vtn.met
+        self.site.judge = self._judge
+        vtn.look_again = self.site.look_again
+        self._revoke()
         self.site.noisy = False
         self.site.hidden = {*HEADERS, config.trusted_proxy.header}
         self._clerk = Clerk(self.vtn)
         self._clerk.setServiceParent(self)
         self._supervised = Supervised(self.vtn, systemd.notifier(os.environ), systemd.watchdog(os.environ))
         self._supervised.setServiceParent(self)
-        Duties(self.vtn, cast(IReactorTime, reactor)).setServiceParent(self)
+        Duties(self.vtn, clock, (self._look_at_crls, self.site.vouch_again)).setServiceParent(self)
         self._reporter = Reporter(self.vtn, cast(IReactorTime, reactor), sources)
         self._reporter.setServiceParent(self)
 
@@ -205,6 +217,29 @@ class VtnService(MultiService):
             self.chain.signers[credential.fingerprint] = Signer(credential)
         self.chain.signers |= before
 
+    def _revoke(self) -> None:
+        """Go by the CRLs and responders of the configuration from now on."""
+        self.revocation.configure(self.config.revocation, self.tls.authorities)
+        self.ocsp.configure(self.config.revocation)
+        self.site.vouch = self._vouch if self.ocsp.asks else None
+
+    def _refusal(self, chain: Verified) -> str | None:
+        return self.revocation.refusal(chain) or self.ocsp.remembered(chain)
+
+    def _judge(self, transport: Any) -> str | None:
+        return self.revocation.revoked(verified_chain(transport)) if self.revocation.knows else None
+
+    async def _look_at_crls(self) -> None:
+        if await self.revocation.look(self._in_thread):
+            self.site.look_again()
+
+    async def _vouching(self, chain: Verified) -> tuple[str | None, float]:
+        answer = await self.ocsp.ask(chain)
+        return self.ocsp.refusal(answer), answer.until
+
+    def _vouch(self, transport: Any) -> Deferred[tuple[str | None, float]]:
+        return Deferred.fromCoroutine(self._vouching(verified_chain(transport)))
+
     # --- life -----------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
@@ -224,6 +259,7 @@ class VtnService(MultiService):
         if config.api.enabled:
             token = load_token(config.token_path)
             counted: dict[str, Any] = {"answers": self.chain.answers, "refused": self.tls.refused}
+            counted |= {"crls": self.revocation.standings, "ocsp_answers": self.ocsp.answers}
             api = Api(self.vtn, token, self._clerk, own=self.tls.described, **counted).site()
             api.noisy = False
             served: Any = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
@@ -319,6 +355,8 @@ class VtnService(MultiService):
             self.config = before
             raise
         self._sign()
+        self._revoke()
+        self.site.look_again()
         self._reporter.sources = sources
         self._take_policy()
         return self.vtn.reconfigure(self.config)

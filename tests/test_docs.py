@@ -39,6 +39,7 @@ from oadrvtn.model.config import (
     OfferedPoint,
     Registration,
     Retention,
+    Revocation,
     Security,
     TraceLimits,
     TrustedProxy,
@@ -213,6 +214,7 @@ _SECTIONS: dict[str, type] = {
     "[retention]": Retention,
     "[registration]": Registration,
     "[security]": Security,
+    "[revocation]": Revocation,
     "[[vens]]": KnownVen,
     "[[reports]]": WantedReport,
     "[[offers]]": Offer,
@@ -305,7 +307,7 @@ class ReferenceTests(SynchronousTestCase):
 
     def test_each_metric_is_told(self) -> None:
         counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}, "limited": {}}
-        counters["certificates_expiring"] = {}
+        counters |= {"certificates_expiring": {}, "crls": {}, "ocsp_answers": {}}
         metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
         exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)

@@ -36,6 +36,7 @@ def exposed() -> dict[str, set[str]]:
     """The names that /metrics has, with their labels."""
     counters: Any = {"messages": {("oadrPoll", "200"): 1}, "tls_refused": {"why": 1}, "bends": {"bare_root": 1}}
     counters |= {"readings_dropped": {(): 1}, "certificates_expiring": {"ven": 1}, "limited": {"connections": 1}}
+    counters |= {"crls": {"good": 1}, "ocsp_answers": {"good": 1}}
     text = Metrics(version="0", vtn_id="v").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text.decode()):
@@ -81,6 +82,8 @@ def hour(well: bool) -> dict[str, str]:
         "oadrvtn_vens_registered{}": "100x60",
         "oadrvtn_vens_online{}": "98x60" if well else "90x60",
         "oadrvtn_vens_waiting{}": "0x60" if well else "1x120",
+        'oadrvtn_crls{state="stale"}': "0x120" if well else "1x120",
+        'oadrvtn_ocsp_answers_total{status="failed"}': "0x60" if well else "0+2x60",
         'oadrvtn_certificates_expiring{of="vtn"}': "0x120" if well else "1x120",
         "oadrvtn_answers_overdue{}": "0x60" if well else "2x60",
         'oadrvtn_queue_length{queue="outbox"}': "20x60" if well else "400x60",

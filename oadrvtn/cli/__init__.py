@@ -90,9 +90,15 @@ def status(as_json: bool) -> None:
             f"{found['vens_waiting']} waiting for approval, {found['vens_suspended']} suspended",
             "Events": f"{found['events']} stored, {found['events_current']} current",
             "Reports": f"{found['report_requests']} running",
+            "CRLs": [_standing(each) for each in found["crls"]],
             "Readings": f"{found['readings']:,} stored, {found['readings_dropped']:,} dropped because they were old",
         }
     )
+
+
+def _standing(crl: dict[str, Any]) -> str:
+    where = crl["file"] or f"authority {crl['issuer']}"
+    return f"{where}: {crl['state']}{', ' * bool(crl['reason'])}{crl['reason']}"
 
 
 @main.command()

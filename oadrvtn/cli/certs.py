@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
+from ..model.config import read_duration
 from ..security import certificates, fingerprint
 from ..security.certificates import printable
 from . import ids
@@ -64,6 +66,64 @@ def issue(name: str, rsa: bool, directory: Path, as_json: bool) -> None:
         return print_json({"certificate": str(file), "fingerprint": short, "sha256": whole})
     click.echo(f"{file} is written, and its key beside it; fingerprint {short}.  To let it in:\n")
     click.echo(f"  oadrvtn ven add {name} --certificate {file}")
+
+
+@certs.group("crl")
+def crl() -> None:
+    """The CRL of an authority of your own: the list of certificates that it has revoked.
+
+    \b
+      oadrvtn certs crl add certs/ven-1.crt
+      oadrvtn certs crl write --valid 30d
+      oadrvtn certs crl list
+    """
+
+
+_valid = click.option(
+    "--valid", default="30d", show_default=True, metavar="DURATION", help="For how long it is good; then write it anew."
+)
+
+
+def _life(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=read_duration(text))
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(f"--valid: {error}") from error
+
+
+@crl.command("list")
+@_directory
+@json_option
+def list_crl(directory: Path, as_json: bool) -> None:
+    """List what is revoked, and until when the list is good."""
+    found = certificates.load_crl(directory)
+    rows = [(f"{each.serial_number:X}", each.revocation_date_utc.isoformat()) for each in found or ()]
+    end = None if found is None else found.next_update_utc  # an empty one is false
+    until = end and end.isoformat()
+    if as_json:
+        return print_json(
+            {"valid_to": until, "revoked": [{"serial": serial, "revoked_at": when} for serial, when in rows]}
+        )
+    click.echo(f"The CRL is good until {until}." if until else f"{directory / 'ca.crl'} is not written yet.")
+    print_table("Revoked", ("Serial", "Revoked"), rows)
+
+
+@crl.command("add")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_valid
+@_directory
+def add_crl(files: tuple[Path, ...], valid: str, directory: Path) -> None:
+    """Revoke the certificates in FILES, and write the list anew.  There is no way back: issue new ones."""
+    revoked = [certificates.load_certificates(file)[0] for file in files]
+    click.echo(f"{certificates.write_crl(directory, revoked, _life(valid))} is written")
+
+
+@crl.command("write")
+@_valid
+@_directory
+def write_crl(valid: str, directory: Path) -> None:
+    """Write the list anew as it is, good from now; an empty one, where there is none yet."""
+    click.echo(f"{certificates.write_crl(directory, (), _life(valid))} is written")
 
 
 _file = click.argument("file", type=click.Path(path_type=Path))

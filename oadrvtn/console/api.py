@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from ..security.certificates import Description
+from ..security.revocation import Standing
 from ..storage import certificates as stored_certificates
 from ..storage import events as stored_events
 from ..storage import outbox as stored_outbox
@@ -31,7 +32,7 @@ from .audit import Clerk
 from .desk import Desk, answer, app, problem, route
 from .door import MOST_FILE, Door
 from .metrics import Metrics
-from .shapes import shape, show
+from .shapes import many, shape, show
 
 log = Logger()
 
@@ -47,7 +48,8 @@ class Api(Desk):
 
     ``token`` is the one in the file; ``clerk`` keeps the audit log.  ``answers`` counts what VENs were answered, by
     message and response code, ``refused`` the TLS handshakes that were refused, by reason; both are only looked at.
-    ``own`` tells what the certificates of the VTN say.
+    ``own`` tells what the certificates of the VTN say, ``crls`` how the CRLs stand; ``ocsp_answers`` counts what
+    responders said, by status.
     """
 
     def __init__(
@@ -59,8 +61,12 @@ class Api(Desk):
         answers: Mapping[tuple[str, str], int] | None = None,
         refused: Mapping[str, int] | None = None,
         own: Callable[[], Sequence[tuple[str, Description]]] = tuple,
+        crls: Callable[[], Sequence[Standing]] = tuple,
+        ocsp_answers: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(vtn, own)
+        self.crls = crls
+        self.ocsp_answers = {} if ocsp_answers is None else ocsp_answers
         self._token = token
         self._clerk = clerk
         self.answers = {} if answers is None else answers
@@ -140,7 +146,8 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
     return api.metrics.text(
         gauges, waiting | vtn.database.waiting, times,
         messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped, limited=vtn.limited,
-        certificates_expiring=expiring,
+        certificates_expiring=expiring, crls=Counter(each.state for each in api.crls()),
+        ocsp_answers=api.ocsp_answers,
     )  # fmt: skip
 
 
@@ -154,7 +161,7 @@ _STATUS = shape(
         ),
         int,
     ),
-    vtn_id=str, version=str, started_at=datetime, uptime=int,
+    vtn_id=str, version=str, started_at=datetime, uptime=int, crls=many(Standing),
 )  # fmt: skip
 
 
@@ -167,6 +174,7 @@ async def _status(api: Api, request: IRequest) -> bytes:
         "version": api.version,
         "started_at": show(api.started_at),
         "uptime": round((now - api.started_at).total_seconds()),
+        "crls": show(api.crls()),
     }
     return answer(request, about | await api.fresh("status", _counts, now))
 

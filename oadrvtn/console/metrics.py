@@ -43,6 +43,7 @@ _TIMES = {
 
 _LABELLED = {
     "certificates_expiring": ("Certificates that expire within 30 days, or have expired", "of"),
+    "crls": ("CRLs, and authorities without one", "state"),
 }
 """Gauges with a label each."""
 
@@ -50,6 +51,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("Messages that were answered", ("message", "response_code")),
     "tls_refused": ("TLS handshakes that were refused", ("reason",)),
     "readings_dropped": ("Readings that were dropped because they were old, in all", ()),
+    "ocsp_answers": ("What OCSP responders said of certificates", ("status",)),
     "bends": ("Messages that were mended before they could be read", ("bend",)),
     "limited": ("What was refused because of a limit", ("limit",)),
 }

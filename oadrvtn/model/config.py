@@ -174,6 +174,12 @@ def _path(raw: object) -> Path:
     return raw if isinstance(raw, Path) else Path(_text(raw))
 
 
+def _http_url(raw: object) -> str:
+    if not re.fullmatch(r"http://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?", _string(raw)):
+        raise ValueError(f'{raw!r} is no URL (such as "http://ocsp.example/")')
+    return _string(raw)
+
+
 def _path_prefix(raw: object) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", _string(raw)):
         raise ValueError(f'{raw!r} is not a path prefix (such as "/north": a slash before, none at the end)')
@@ -395,6 +401,9 @@ Leniency = Literal["strict", "standard", "bare", "enveloped", "neighbours", "len
 Signatures = Literal["off", "accept", "require"]
 Sign = Literal["on_request", "always"]
 CertificateForm = Literal["nginx", "envoy"]
+CrlFailure = Literal["hard", "soft"]
+Asks = Literal["off", "soft", "hard"]
+Nonce = Literal["send", "require"]
 
 
 @attrs.frozen(kw_only=True)
@@ -534,6 +543,42 @@ class Security:
     )
     signature_age: float = _key(_whole_period, "60s", "How old the timestamp of a signed message may be.")
     clock_skew: float = _key(_whole_seconds, "60s", "How far the clock of a VEN may be ahead.")
+
+
+@attrs.frozen(kw_only=True)
+class Revocation:
+    """Which certificates are good no more, by the word of their authorities (seconds)."""
+
+    crl: tuple[Path, ...] = _key(
+        _each(_path), (), "CRL files (PEM or DER), each of one of tls.ca; read again when they change."
+    )
+    crl_failure: CrlFailure = _key(
+        _one_of(get_args(CrlFailure)),
+        "hard",
+        "Without a CRL of now of its authority a certificate is refused (hard), or taken (soft).",
+    )
+    ocsp: Asks = _key(
+        _one_of(get_args(Asks)),
+        "off",
+        "Ask responders about each certificate (soft, hard); where none vouches for it, it is taken (soft)\n"
+        "or refused (hard).",
+    )
+    ocsp_responder: str | None = _key(_http_url, None, "Whom to ask.", example="http://ocsp.example/")
+    ocsp_from_certificate: bool = _key(
+        _flag, False, "Ask the responder that is named in the certificate, if none is named here."
+    )
+    ocsp_nonce: Nonce = _key(
+        _one_of(get_args(Nonce)),
+        "send",
+        "Answers without the nonce of their question are taken (send) or not (require).",
+    )
+    ocsp_timeout: float = _key(_period, "5s", "The time an answer may take.")
+    ocsp_max_age: float = _key(_period, "1h", "For how long an answer is believed, at most.")
+    ocsp_cache: int = _key(_count, 10_000, "How many answers are kept.")
+
+    def __attrs_post_init__(self) -> None:
+        if self.ocsp != "off" and not self.ocsp_responder and not self.ocsp_from_certificate:
+            raise ValueError("whom is ocsp to ask?  Set ocsp_responder or ocsp_from_certificate")
 
 
 @attrs.frozen(kw_only=True)
@@ -765,6 +810,7 @@ class Config:
     retention: Retention = _section(Retention, "How long what VENs report is kept; read again on SIGHUP.")
     registration: Registration = _section(Registration, "Which VENs may register, and how they poll.")
     security: Security = _section(Security, "XML signatures; read again on SIGHUP.")
+    revocation: Revocation = _section(Revocation, "Certificates that are good no more; read again on SIGHUP.")
     vens: tuple[KnownVen, ...] = _sections(KnownVen, "A VEN that may register whatever the policy.")
     reports: tuple[WantedReport, ...] = _sections(
         WantedReport, "Readings to request from every VEN that offers them; without any, none are requested."
@@ -824,7 +870,9 @@ def parse(text: str, base: Path) -> Config:
     )
     files = {name: path and base / path for name in ("certificate", "key") for path in [getattr(config.api, name)]}
     api = attrs.evolve(config.api, **files)
-    return attrs.evolve(config, state_directory=base / config.state_directory, tls=tls, api=api)
+    revocation = attrs.evolve(config.revocation, crl=tuple(base / file for file in config.revocation.crl))
+    state = base / config.state_directory
+    return attrs.evolve(config, state_directory=state, tls=tls, api=api, revocation=revocation)
 
 
 def of(settings: dict[str, Any]) -> Config:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -141,6 +141,38 @@ class Authority:
         good for a server could pass itself off as the VTN to another VEN.
         """
         return self._issue_leaf(name, rsa, [CLIENT_AUTH])
+
+    def revoke(
+        self,
+        before: x509.CertificateRevocationList | None,
+        certificates: Iterable[x509.Certificate],
+        life: timedelta,
+    ) -> x509.CertificateRevocationList:
+        """A CRL of what was revoked before, and of these certificates; good from now for a time."""
+        now = self.now()
+        revoked = {each.serial_number: each for each in before or ()}
+        for certificate in certificates:
+            entry = x509.RevokedCertificateBuilder(certificate.serial_number, now).build()
+            revoked.setdefault(certificate.serial_number, entry)
+        number = 1
+        if before is not None:
+            number += before.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        key = self.credential.key
+        builder = x509.CertificateRevocationListBuilder(
+            issuer_name=self.credential.certificate.subject,
+            last_update=now,
+            next_update=now + life,
+            extensions=[
+                x509.Extension(x509.CRLNumber.oid, False, x509.CRLNumber(number)),
+                x509.Extension(
+                    x509.AuthorityKeyIdentifier.oid,
+                    False,
+                    x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+                ),
+            ],
+            revoked_certificates=list(revoked.values()),
+        )
+        return builder.sign(key, SHA256())
 
     def _issue_leaf(
         self,
@@ -270,6 +302,39 @@ def issue_each(directory: str | Path, names: Iterable[str], rsa: bool = False) -
         credential = authority.issue_client(name, rsa=rsa)
         _write(directory, {name: credential})
         yield credential
+
+
+def load_crl(directory: str | Path) -> x509.CertificateRevocationList | None:
+    """The CRL of the directory's CA, ``ca.crl``; None where there is none yet.  Raises CertificateFileError."""
+    path = Path(directory) / "ca.crl"
+    if not path.exists():
+        return None
+    try:
+        return x509.load_pem_x509_crl(_read(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateFileError(path, "holds no readable PEM CRL") from error
+
+
+def write_crl(directory: str | Path, revoke: Sequence[x509.Certificate], life: timedelta) -> Path:
+    """Write the CRL of the directory's CA anew: what it holds, and these certificates; good from now for a time.
+
+    Raises CertificateFileError, also for a certificate of another authority.
+    """
+    directory = Path(directory)
+    authority = Authority(Credential.load(directory / "ca.crt", directory / "ca.key"))
+    for certificate in revoke:
+        try:
+            certificate.verify_directly_issued_by(authority.credential.certificate)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            subject = printable(certificate.subject.rfc4514_string())
+            raise CertificateFileError(directory / "ca.crt", f"has not issued the certificate of {subject}") from error
+    path, new = directory / "ca.crl", directory / "ca.crl.new"
+    try:
+        new.write_bytes(authority.revoke(load_crl(directory), revoke, life).public_bytes(Encoding.PEM))
+        new.replace(path)  # at once: a VTN may be reading it
+    except OSError as error:
+        raise CertificateFileError(error.filename or path, error.strerror or str(error)) from error
+    return path
 
 
 def _write(directory: Path, credentials: dict[str, Credential]) -> None:

@@ -49,6 +49,14 @@ CIPHERS = (
 MODERN = tuple(name for name in CIPHERS if "SHA256" not in name or "GCM" in name)  # what authenticates as it encrypts
 AES128_SHA256 = "AES128-SHA256"  # the other one: no forward secrecy, so it can be switched off
 
+Refusal = Callable[[Sequence[x509.Certificate]], str | None]
+"""Why a chain is not to be taken; None: nothing speaks against it."""
+
+
+def _nothing(chain: Sequence[x509.Certificate]) -> str | None:
+    return None
+
+
 VERIFY_DEPTH = 9  # longest chain that a peer may make us verify
 REASONS = 64  # kinds of refusal that are counted apart
 
@@ -104,12 +112,16 @@ class TlsServer:
     ``read`` gets the settings, now and at each ``reload``; for files that is
     ``partial(ServerTls.load, pairs, ca_files)``.  What it raises flies out of the constructor.
 
+    ``refusal`` tells why a chain that can be trusted is not to be taken all the same, if it is not: the certificate
+    of the peer first.
+
     ``refused`` counts refused handshakes by reason, for the metrics; ``credentials`` and ``authorities`` are those in
     use.
     """
 
-    def __init__(self, read: Callable[[], ServerTls]) -> None:
+    def __init__(self, read: Callable[[], ServerTls], refusal: Refusal = _nothing) -> None:
         self.refused: Counter[str] = Counter()
+        self._refusal = refusal
         self._read = read
         self._take()
 
@@ -149,7 +161,7 @@ class TlsServer:
             raise ValueError("it is not for clients")
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused)
+        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused, self._refusal)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -169,7 +181,7 @@ class OperatorTls:
         self._context = _context([self._read()], MODERN)
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self._refused)
+        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self._refused, _nothing)
 
 
 class _ServerConnection(SSL.Connection):
@@ -180,12 +192,15 @@ class _ServerConnection(SSL.Connection):
         context: SSL.Context,
         protocol: weakref.ref[TLSMemoryBIOProtocol],
         refused: Counter[str],
+        refusal: Refusal,
     ) -> None:
         super().__init__(context, None)
+        self._refusal = refusal
+        self._chain: list[x509.Certificate] = []  # as it is verified, from the anchor down
         self._protocol = protocol
         self._refused = refused
         self._told = False
-        self.fault: tuple[str, int, str] | None = None  # reason, depth, subject: what the verifier found
+        self.fault: tuple[str, int, str, str] | None = None  # reason, depth, subject, serial: what the verifier found
 
     def do_handshake(self) -> None:
         try:
@@ -199,18 +214,27 @@ class _ServerConnection(SSL.Connection):
             raise
 
     def _tell(self, error: SSL.Error) -> None:
-        reason, depth, subject = self.fault or (_reason(error), None, None)
+        reason, depth, subject, serial = self.fault or (_reason(error), None, None, None)
         counted = reason if reason in self._refused or len(self._refused) < REASONS else "other"
         self._refused[counted] += 1
         protocol = self._protocol()
         peer = protocol.transport.getPeer() if protocol and protocol.transport else None
         log.warn(
-            "TLS handshake refused: {reason} (peer {peer}, depth {depth}, subject {subject})",
+            "TLS handshake refused: {reason} (peer {peer}, depth {depth}, subject {subject}, serial {serial})",
             reason=reason,
             peer=getattr(peer, "host", peer),
             depth=depth,
             subject=subject,
+            serial=serial,
         )
+
+    def check(self, certificate: x509.Certificate, depth: int) -> str | None:
+        """Why the chain is not to be taken that ends with this certificate, once it is whole."""
+        self._chain.append(certificate)
+        if depth:
+            return None
+        chain, self._chain = self._chain[::-1], []
+        return self._refusal(chain)
 
 
 def _reason(error: SSL.Error) -> str:
@@ -233,14 +257,16 @@ def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, 
     assert isinstance(connection, _ServerConnection)
     try:
         # What cryptography cannot read nobody above could identify.
-        subject = certificate.to_cryptography().subject
-        if not ok:
-            reason = _VERIFICATION.get(error, f"verification error {error}")
-            connection.fault = (reason, depth, printable(subject.rfc4514_string())[:300])
+        read = certificate.to_cryptography()
+        subject = read.subject
+        reason = connection.check(read, depth) if ok else _VERIFICATION.get(error, f"verification error {error}")
+        if reason:
+            shown = printable(subject.rfc4514_string())[:300]
+            connection.fault = (reason, depth, shown, f"{read.serial_number:X}")
     except Exception:
-        connection.fault = ("unreadable certificate", depth, "unreadable")
+        connection.fault = ("unreadable certificate", depth, "unreadable", "unreadable")
         return False
-    return bool(ok)
+    return reason is None
 
 
 def _http_1_1(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
@@ -387,6 +413,14 @@ def peer_certificate(transport: Any) -> bytes | None:
     or without a certificate, and None for the missing transport of a request on HTTP/2."""
     get = getattr(transport, "getPeerCertificate", None)
     return _der(get() if get else None)
+
+
+def verified_chain(transport: Any) -> list[x509.Certificate]:
+    """What the other side of a Twisted transport showed, verified: its own certificate first, the anchor last."""
+    get = getattr(transport, "getHandle", None)
+    connection = get() if get else None
+    chain = connection.get_verified_chain(as_cryptography=True) if isinstance(connection, SSL.Connection) else None
+    return chain or []
 
 
 def own_certificate(transport: Any) -> bytes | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from io import BytesIO
 from ipaddress import IPv6Address
@@ -23,6 +23,7 @@ from cryptography.x509 import load_der_x509_certificate
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
@@ -58,6 +59,10 @@ Known = Callable[[bytes], Deferred[Any]]
 """Tells by the SHA-256 of a certificate whether it is a VEN's (something true) or not."""
 Told = Callable[[bytes, str, str, str, str], None]
 """Is told whom we refused before any service saw it: the SHA-256, the address, where to, the status and why."""
+Judge = Callable[[Any], str | None]
+"""Tells of the transport of a connection why its certificate is good no more, if it is not."""
+Vouch = Callable[[Any], Deferred[tuple[str | None, float]]]
+"""Finds out the same by asking elsewhere, and until when (seconds of the clock) that holds; always succeeds."""
 Met = Callable[[Any, bytes, bytes], None]
 """Is told what ``Known`` has found, once in a connection, with the SHA-256 of the certificate and the whole of it."""
 
@@ -101,7 +106,7 @@ class VenRequest(server.Request):
         if self.later or channel.closing:
             self._identified = succeed(None)
             return
-        self._identified = channel.site.known(channel.certificate)
+        self._identified = channel.identify()
         if not self._identified.called:
             # What is in the buffers by now may still come in; more does not, until it is known who it is.
             channel.pauseProducing()
@@ -204,6 +209,8 @@ class VenChannel(http.HTTPChannel):
     _head: _Head | None = None
     _between = True  # nothing has come since the last request
     _piece = b""  # all that has come of this request, if that is one piece
+    _vouching: list[Deferred[None]] | None = None  # who waits until somebody has vouched for the certificate
+    vouched_until = 0.0
     _lost = False
     _heading = True  # the head of a request has not come whole
 
@@ -218,6 +225,48 @@ class VenChannel(http.HTTPChannel):
         self._der = peer_certificate(self.transport) or b""
         self.certificate = sha256(self._der)
         self.setTimeout(self.site.limits.idle_timeout)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Close the connection if its certificate is good no more; ask again who vouches for it, if that is over."""
+        if self.closing or not self.certificate:
+            return
+        if reason := self.site.judge(self.transport):
+            self._revoked(reason)
+        elif self.site.vouch and self.vouched_until <= self.site.reactor.seconds() and self._vouching is None:
+            self._vouching = []
+            self.site.vouch(self.transport).addCallbacks(self._vouched, self._not_vouched)
+
+    def _not_vouched(self, failure: Failure) -> None:
+        log.failure("nobody could be asked about the certificate of {peer}", failure, peer=self.address)
+        self._vouched(("nobody could be asked", self.vouched_until))
+
+    def _vouched(self, said: tuple[str | None, float]) -> None:
+        reason, self.vouched_until = said
+        if reason:
+            self._revoked(reason)
+        waiting, self._vouching = self._vouching or [], None
+        for one in waiting:
+            one.callback(None)
+
+    def _revoked(self, reason: str) -> None:
+        if self.closing:
+            return
+        described = describe(load_der_x509_certificate(self._der))
+        log.warn(
+            "{peer}: closed: {reason} (subject {subject}, serial {serial})",
+            peer=self.address, reason=reason, subject=described.subject[:300], serial=described.serial,
+        )  # fmt: skip
+        self.loseConnection()
+
+    def identify(self) -> Deferred[Any]:
+        """Whose certificate it is, once somebody has vouched for it."""
+        known = self.site.known(self.certificate)
+        if self._vouching is None or self.vouched_until:
+            return known
+        waiting: Deferred[Any] = Deferred()
+        self._vouching.append(waiting)
+        return waiting.addCallback(lambda _: known)
 
     def dataReceived(self, data: bytes) -> None:
         """A request has a deadline from its first byte to its last."""
@@ -460,6 +509,9 @@ class VenSite(server.Site):
         self.known = known
         self.told = told
         self.met: Met = lambda *_: None
+        self.judge: Judge = lambda transport: None
+        self.vouch: Vouch | None = None
+        self._cooperator = Cooperator(scheduler=lambda work: reactor.callLater(0, work))
         self._body_limits = attrs.asdict(limits.body)
         self.limited = limited
         self._overload = overload
@@ -475,6 +527,22 @@ class VenSite(server.Site):
         if second != self._dated[0]:
             self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString(second))
         return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, http.RESPONSES[status], self._dated[1], fields)
+
+    def look_again(self) -> None:
+        """Close the connections whose certificates are good no more, a few at a time."""
+        self._cooperator.cooperate(self._each_again())
+
+    def _each_again(self) -> Iterator[None]:
+        for channel in list(self.connections):
+            channel.look_again()
+            yield
+
+    def vouch_again(self) -> None:
+        """Ask again about the connections for which nobody vouches any more."""
+        now = self.reactor.seconds()
+        for channel in list(self.connections) if self.vouch else ():
+            if channel.vouched_until <= now:
+                channel.look_again()
 
     def enter(self, channel: VenChannel) -> None:
         """There is a connection more; one too many from its address is cut off before any handshake."""

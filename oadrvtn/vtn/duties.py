@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -62,12 +62,16 @@ TICK = 1.0
 
 
 class Duties(Service):
-    """Runs the rounds while it is running, and a last flush when it stops; also notes how late the reactor is."""
+    """Runs the rounds while it is running, and a last flush when it stops; also notes how late the reactor is.
+
+    ``chores`` are what else is done in each round, by functions that may return a Deferred.
+    """
 
     log = Logger()
 
-    def __init__(self, vtn: Vtn, clock: IReactorTime) -> None:
+    def __init__(self, vtn: Vtn, clock: IReactorTime, chores: Sequence[Callable[[], Any]] = ()) -> None:
         self._vtn = vtn
+        self._chores = chores
         self._loop = LoopingCall(self.round)
         self._loop.clock = clock
         self._done: Deferred[Any] | None = None
@@ -105,6 +109,11 @@ class Duties(Service):
         return Deferred.fromCoroutine(self._round())
 
     async def _round(self) -> None:
+        for chore in self._chores:
+            try:
+                await maybeDeferred(chore)
+            except Exception:
+                self.log.failure("a chore failed, the next round will try again")
         try:
             await self._vtn.flush()
             paused = self._vtn.clock.seconds() - self._last > 2 * INTERVAL

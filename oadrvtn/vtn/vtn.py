@@ -179,7 +179,9 @@ class Vtn:
 
     log = Logger()
 
-    def __init__(self, config: Config, database: Database, clock: IReactorTime) -> None:
+    def __init__(
+        self, config: Config, database: Database, clock: IReactorTime, revoked: set[bytes] | None = None
+    ) -> None:
         self.config = config
         self.database = database
         self.clock = clock
@@ -192,7 +194,7 @@ class Vtn:
         self.polls = Nonces(_window(config), self.now())
         self.hooks = Hooks(clock, config.limits.request_timeout)
         self.traces = Traces(config.limits.trace, self.now)
-        self.revoked: set[bytes] = set()
+        self.revoked: set[bytes] = set() if revoked is None else revoked
         self.look_again: Callable[[], object] = lambda: None
         database.publish = self._publish
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
-from oadrvtn.security.certificates import describe, load_certificates
+from cryptography.x509 import CRLNumber
+
+from oadrvtn.security.certificates import describe, load_certificates, load_crl
 
 from .case import CliTestCase
 
@@ -91,3 +94,53 @@ class KnownTests(CliTestCase):
         self.has(self.good("ven", "list", "--state", "suspended"), "ven-1", "suspended")
         self.good("ven", "resume", "ven-1")
         self.assertEqual([], self.shown("ven", "list", "--state", "suspended")["vens"])
+
+
+class CrlTests(CliTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = Path(self.mktemp())
+        self.certs("init")
+        for name in ("ven-1", "ven-2"):
+            self.certs("issue", name)
+
+    def certs(self, *arguments: str) -> str:
+        return self.good("certs", *arguments, "--directory", str(self.directory))
+
+    def revoked(self) -> Any:
+        return self.shown("certs", "crl", "list", "--directory", str(self.directory))
+
+    def test_certificates_are_added_to_the_list_and_stay_there(self) -> None:
+        self.assertEqual({"valid_to": None, "revoked": []}, self.revoked())
+        self.has(self.certs("crl", "list"), "not written yet")
+        serials = []
+        for number, name in enumerate(("ven-1", "ven-2", "ven-1")):
+            file = self.directory / f"{name}.crt"
+            self.has(self.certs("crl", "add", str(file)), "ca.crl is written")
+            serials.append(describe(load_certificates(file)[0]).serial)
+            self.assertEqual({*serials}, {row["serial"] for row in self.revoked()["revoked"]})
+            crl = load_crl(self.directory)
+            assert crl is not None
+            self.assertEqual(number + 1, crl.extensions.get_extension_for_class(CRLNumber).value.crl_number)
+            self.assertTrue(crl.is_signature_valid(load_certificates(self.directory / "ca.crt")[0].public_key()))  # type: ignore[arg-type]
+        self.has(self.certs("crl", "list"), *serials)
+
+    def test_it_is_written_anew_with_another_end(self) -> None:
+        self.certs("crl", "write", "--valid", "1d")
+        soon = self.revoked()["valid_to"]
+        self.certs("crl", "write", "--valid", "2d")
+        self.assertLess(soon, self.revoked()["valid_to"])
+        self.has(self.refused("certs", "crl", "write", "--valid", "long", code=2), "--valid")
+
+    def test_the_certificate_of_another_authority_is_not_taken(self) -> None:
+        other = Path(self.mktemp())
+        self.good("certs", "init", "--directory", str(other))
+        file = str(other / "vtn-ec.crt")
+        arguments = ("certs", "crl", "add", file, "--directory", str(self.directory))
+        self.has(self.refused(*arguments), "has not issued")
+        self.assertFalse((self.directory / "ca.crl").exists())
+
+    def test_a_list_that_cannot_be_read_is_not_overwritten(self) -> None:
+        (self.directory / "ca.crl").write_text("mine")
+        self.has(self.refused("certs", "crl", "write", "--directory", str(self.directory)), "no readable PEM CRL")
+        self.assertEqual("mine", (self.directory / "ca.crl").read_text())
