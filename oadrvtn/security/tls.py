@@ -154,9 +154,11 @@ class TlsServer:
         store = self._context.get_cert_store()
         assert store is not None
         try:
-            crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate)).verify_certificate()
+            chain = crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate)).get_verified_chain()
         except crypto.X509StoreContextError as error:
             raise ValueError(str(error)) from None
+        if reason := self._refusal([each.to_cryptography() for each in chain]):
+            raise ValueError(reason)
         if not for_clients(certificate):
             raise ValueError("it is not for clients")
 

@@ -106,7 +106,7 @@ class VenRequest(server.Request):
         if self.later or channel.closing:
             self._identified = succeed(None)
             return
-        self._identified = channel.identify()
+        self._identified = channel.whose()
         if not self._identified.called:
             # What is in the buffers by now may still come in; more does not, until it is known who it is.
             channel.pauseProducing()
@@ -259,7 +259,7 @@ class VenChannel(http.HTTPChannel):
         )  # fmt: skip
         self.loseConnection()
 
-    def identify(self) -> Deferred[Any]:
+    def whose(self) -> Deferred[Any]:
         """Whose certificate it is, once somebody has vouched for it."""
         known = self.site.known(self.certificate)
         if self._vouching is None or self.vouched_until:

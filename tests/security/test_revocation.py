@@ -332,3 +332,11 @@ class HandshakeTests(CrlTestCase):
         handle: Any = joined.server.transport.getHandle()  # type: ignore[union-attr]
         self.assertIsInstance(handle, SSL.Connection)
         self.assertEqual([], handle._chain)
+
+    def test_a_certificate_that_a_proxy_passes_on_is_held_against_the_lists_too(self) -> None:
+        self.write(self.ven)
+        self.configure()
+        server = TlsServer(link.settings, self.revocation.refusal)
+        error = self.assertRaises(ValueError, server.check, self.ven)
+        self.assertEqual(REVOKED, str(error))
+        server.check(self.authority.issue_client("ven2").certificate)
