@@ -144,7 +144,7 @@ class Chain:
             return succeed(exchange)
         else:
             self._identified(entry, exchange).message = poll.message
-            done = fail(TooOften()) if exchange.wait else self.handle(exchange)
+            done = fail(TooOften("too many messages")) if exchange.wait else self.handle(exchange)
         done.addErrback(self._refused, exchange)
         done.addCallback(self._answer, exchange)
         done.addErrback(self._lost, exchange)
@@ -284,7 +284,7 @@ class Chain:
             if not exchange.wait:
                 exchange.is_free()
         if exchange.wait:
-            raise TooOften
+            raise TooOften("too many messages")
         if type(message) not in exchange.resource.methods:
             raise WrongEndpoint(f"{message.name()} is not for {exchange.resource.service}")
         if entry is None:
