@@ -142,7 +142,8 @@ class SimulatedVen(Service):
     out with a later report.  ``delay``: seconds from startService to its first message.
 
     ``poll_frequency`` and ``report_period``, where they are given, are in place of what the VTN asks for.
-    ``opts_per_hour``: so often, on average, it sends another schedule of opts.
+    ``opts_per_hour``: so often, on average, it sends another schedule of opts.  ``longest_pause``: seconds that it
+    waits at most after a failure.
 
     One that is not started does nothing but what it is told by ``register``, ``poll`` and ``report``.
     """
@@ -154,6 +155,7 @@ class SimulatedVen(Service):
     poll_frequency: timedelta | None = None
     report_period: timedelta | None = None
     opts_per_hour: float = 0.0
+    longest_pause: float = BACK_OFF[1]
     registered: bool = attrs.field(default=False, init=False)
     events: dict[str, HeldEvent] = attrs.field(factory=dict, init=False)
     _jobs: dict[str, _Job] = attrs.field(factory=dict, init=False)
@@ -212,8 +214,7 @@ class SimulatedVen(Service):
             pass
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        first, most = BACK_OFF
-        pause = min(most, first * 2 ** min(failures - 1, 16)) * self._random.uniform(0.9, 1.1)
+        pause = min(self.longest_pause, BACK_OFF[0] * 2 ** min(failures - 1, 16)) * self._random.uniform(0.9, 1.1)
         told = {"ven": self.client.ven_name, "error": error, "pause": pause}
         if isinstance(error, VenError):
             log.warn("{ven}: {error}; goes on in {pause:.0f} s", **told)

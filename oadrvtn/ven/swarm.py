@@ -35,7 +35,7 @@ from ..security.certificates import Credential, load_certificates
 from ..security.tls import client_policies
 from .client import connect
 from .figures import Figures
-from .fleet import Decide, SimulatedVen
+from .fleet import BACK_OFF, POLL, Decide, SimulatedVen
 
 _BEAT = 1.0
 _GOODBYE = 30.0
@@ -115,6 +115,7 @@ class Part(MultiService):
                 poll_frequency=timedelta(seconds=job.poll) if job.poll else None,
                 report_period=timedelta(seconds=job.report_period) if job.report_period else None,
                 opts_per_hour=job.opts_per_hour,
+                longest_pause=min(BACK_OFF[1], 2 * (job.poll or POLL.total_seconds())),
             )
             if job.registered:
                 ven.resume(name, name)

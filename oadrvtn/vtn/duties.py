@@ -59,6 +59,8 @@ SLICES = 50
 
 TICK = 1.0
 """Seconds between two looks at how late the reactor is."""
+LATE = 1.0
+"""Who comes so many seconds late to a look has no time to hear VENs: all of them at once, after a restart."""
 
 
 class Duties(Service):
@@ -77,6 +79,7 @@ class Duties(Service):
         self._done: Deferred[Any] | None = None
         self._last = clock.seconds()
         self._tick: IDelayedCall | None = None
+        self._late = False
 
     def startService(self) -> None:
         """Begin the rounds."""
@@ -101,7 +104,9 @@ class Duties(Service):
         self._tick = self._vtn.clock.callLater(TICK, self._note, self._vtn.clock.seconds() + TICK)
 
     def _note(self, due: float) -> None:
-        self._vtn.lag.note(max(0.0, self._vtn.clock.seconds() - due))
+        late = max(0.0, self._vtn.clock.seconds() - due)
+        self._vtn.lag.note(late)
+        self._late = self._late or late >= LATE
         self._wait()
 
     def round(self) -> Deferred[None]:
@@ -118,7 +123,8 @@ class Duties(Service):
             await self._vtn.flush()
             paused = self._vtn.clock.seconds() - self._last > 2 * INTERVAL
             self._last = self._vtn.clock.seconds()
-            if paused:  # a process that stood still heard nobody: that is not the VENs' silence
+            late, self._late = self._late, False
+            if paused or late:  # who stood still, or was overrun, heard nobody: that is not the VENs' silence
                 await self._vtn.write("wake", wake)
             for rule in ROUND:
                 while await self._vtn.write(rule.__name__, rule, self._vtn.config):

@@ -739,6 +739,15 @@ class OwnWayTests(VenTestCase):
         self.assertEqual({("site_tomorrow", 1)}, {(opt.opt_id, len(opt.available)) for opt in opts})
         self.assertEqual({"optIn", "optOut"}, {opt.opt_type for opt in opts})
 
+    def test_its_own_longest_pause_after_failures(self) -> None:
+        self.ven.longest_pause = 4.0
+        self.vtn.down = True
+        self.begin()
+        self.wait(100)
+        before = self.vtn.tries
+        self.wait(100)
+        self.assertTrue(20 <= self.vtn.tries - before <= 30, self.vtn.tries - before)
+
     def test_it_goes_on_with_a_registration_of_before(self) -> None:
         self.ven.resume("ven-7", "reg-7")
         self.begin()

@@ -1,4 +1,4 @@
-"""The duties note how late the reactor is, as long as they run."""
+"""What the duties make of a VTN that has more to do than it can."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from twisted.trial.unittest import SynchronousTestCase
 from .house import House
 
 
-class LagTests(SynchronousTestCase):
+class OverrunTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.house = House()
+        self.house.ven()
         self.house.duties.startService()
+        self.addCleanup(lambda: self.successResultOf(self.house.duties.stopService()))
 
-    def noted(self) -> tuple[int, float]:
-        """How often it was looked, and the seconds in all."""
-        lag = self.house.vtn.lag
-        return lag.buckets[-1][1], lag.total
+    def online_after(self, seconds: float, step: float) -> bool:
+        """Whether the VEN, which says nothing, is online; the reactor wakes up once in a ``step``."""
+        for _ in range(int(seconds / step)):
+            self.house.clock.advance(step)
+        [(online,)] = self.house.sql("SELECT online FROM vens")
+        return bool(online)
 
-    def test_a_reactor_in_time_is_not_late_and_one_that_was_held_up_is(self) -> None:
-        self.house.clock.pump([1.0, 1.0])
-        self.assertEqual((2, 0.0), self.noted())
-        self.house.clock.advance(3.5)
-        self.assertEqual((3, 2.5), self.noted())
-        self.house.clock.advance(1)
-        self.assertEqual((4, 2.5), self.noted())
+    def test_who_is_silent_is_offline(self) -> None:
+        self.assertFalse(self.online_after(60, 1))
 
-    def test_nothing_is_noted_after_the_end(self) -> None:
-        self.successResultOf(self.house.duties.stopService())
-        self.assertEqual([], self.house.clock.getDelayedCalls())
-        self.house.duties.startService()
-        self.house.clock.advance(1)
-        self.assertEqual(1, self.noted()[0])
+    def test_nobody_is_while_the_vtn_has_no_time_to_hear(self) -> None:
+        self.assertTrue(self.online_after(300, 2.5))
+
+    def test_who_is_still_silent_after_that_is_offline(self) -> None:
+        self.online_after(300, 2.5)
+        self.assertTrue(self.online_after(20, 1))
+        self.assertFalse(self.online_after(40, 1))
