@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import compare, events, kills, nonces, plot, polls, profile, readings, results, scale, storm
+from . import compare, events, guard, kills, nonces, plot, polls, profile, readings, results, scale, storm
 from .scenarios import SCENARIOS
 
 T = TypeVar("T")
@@ -182,6 +182,20 @@ def run_compare(
     if publish:
         results.publish(done, publish)
         plot.draw(done, publish / "performance")
+
+
+@main.command("guard", help=guard.__doc__)
+@click.option("--keep", is_flag=True, help="Keep the figures of this run.")
+@click.pass_obj
+def run_guard(output: Output, keep: bool) -> None:
+    """Measure, and compare with what is kept."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = guard.run(Path(directory), output.track)
+    click.echo(json.dumps(found, indent=2))
+    if keep:
+        guard.KEPT.write_text(json.dumps(found, indent=2) + "\n")
+    elif losses := guard.lost(found, json.loads(guard.KEPT.read_text())):
+        raise click.ClickException("a message costs more than it did\n" + "\n".join(losses))
 
 
 @main.command("profile", help=profile.__doc__)

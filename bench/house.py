@@ -29,7 +29,7 @@ Track = Callable[[Iterable[T], str, int], Iterator[T]]
 """Gives the items on and shows how far it is: items, what is done, how many there are."""
 
 _AT_ONCE = 1000
-_POLL = encode(party.OadrPoll(ven_id=""))
+POLL = encode(party.OadrPoll(ven_id=""))
 
 
 def result(deferred: Deferred[Any]) -> Any:
@@ -64,16 +64,16 @@ class House:
         self.database.start()
         self.vtn = Vtn(self.config, self.database, self.clock)
         self.duties = Duties(self.vtn, self.clock)
-        self._poll = OadrPoll(self.vtn, Chain(self.vtn), "closed")
+        self.service = OadrPoll(self.vtn, Chain(self.vtn), "closed")
         result(self.vtn.start())
         self.certificates = [hashlib.sha256(b"%d" % number).digest() for number in range(count)]
         for first in track(range(0, count, _AT_ONCE), "registering", -(-count // _AT_ONCE)):
             some = {f"ven-{n}": self.certificates[n] for n in range(first, min(first + _AT_ONCE, count))}
             result(self.vtn.write("fill", register, some, self.config.registration.poll_frequency))
 
-    def poll(self, certificate: bytes) -> bytes:
+    def poll(self, certificate: bytes, body: bytes = POLL) -> bytes:
         """The bytes that answer a VEN's poll."""
-        exchange = result(self._poll.handle(Exchange(self._poll, _POLL, certificate, "", str)))
+        exchange = result(self.service.handle(Exchange(self.service, body, certificate, "", str)))
         exchange.written()
         answer: bytes = exchange.answer
         return answer

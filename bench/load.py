@@ -73,7 +73,7 @@ def _offer(ven_id: str) -> OadrRegisterReport:
     return OadrRegisterReport(request_id="offer", reports=(report,), ven_id=ven_id)
 
 
-def _report(ven_id: str, request: str, intervals: int) -> bytes:
+def report(ven_id: str, request: str, intervals: int) -> bytes:
     """A report of that many minutes of ``FIRST_DAY``."""
     start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
     minute = timedelta(minutes=1)
@@ -152,7 +152,7 @@ class Ven:
             if found is None:
                 raise WrongAnswer(f"{self.name}: the VTN wants no report: {answer!r}")
             request = found[1].decode()
-        self._service, self._document = "EiReport", _report(self.name, request, self._scenario.intervals)
+        self._service, self._document = "EiReport", report(self.name, request, self._scenario.intervals)
 
     def message(self) -> bytes:
         """The next message, as it goes out."""

@@ -9,7 +9,7 @@ from typing import Any
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench import results
+from bench import guard, results
 from bench.__main__ import main
 from bench.load import WrongAnswer, check
 from bench.scenarios import SCENARIOS
@@ -63,6 +63,14 @@ class BenchTests(SynchronousTestCase):
         figures = self.figures("storm", "--vens=5", "--processes=1", "--poll=1", "--outage=0.1")
         self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("vens", "online", "offline")))
         self.assertLess(0, figures["back_seconds"])
+
+    def test_what_costs_more_than_it_did_ends_the_guard_with_an_error(self) -> None:
+        kept = {"one": 1.0, "two": 2.0}
+        self.assertEqual([], guard.lost({"one": 1.29, "two": 0.1}, kept))
+        [loss] = guard.lost({"one": 1.31, "two": 2.0}, kept)
+        self.assertIn("one: 1.31 times", loss)
+        self.assertEqual(1, len(guard.lost({"three": 0.001}, kept)))
+        self.assertEqual(guard.WORKS.keys(), json.loads(guard.KEPT.read_text()).keys())
 
     def test_the_table_names_the_figures_and_the_help_the_scenarios(self) -> None:
         done = CliRunner().invoke(main, ["--quiet", "events", "--vens", "2"], catch_exceptions=False)
