@@ -1,4 +1,4 @@
-"""Prints, as JSON, the public names of openleadr that a VTN has to do with; run by openleadr's own Python."""
+"""Prints, as JSON, the public names of openleadr: package, server, client, modules; run by openleadr's own Python."""
 
 import inspect
 import json
@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import openleadr  # type: ignore[import-not-found]
-from openleadr import OpenADRServer, enums, errors, objects, service, utils
+from openleadr import OpenADRClient, OpenADRServer, enums, errors, objects, service, utils
 
 
 def _own(module: ModuleType) -> list[str]:
@@ -20,8 +20,9 @@ def _own(module: ModuleType) -> list[str]:
 
 
 names = [name for name in vars(openleadr) if not name.startswith("_")]
-names += [f"OpenADRServer.{name}" for name in vars(OpenADRServer) if not name.startswith("_")]
-names += [f"OpenADRServer({name})" for name in inspect.signature(OpenADRServer).parameters]
+for cls in (OpenADRServer, OpenADRClient):
+    names += [f"{cls.__name__}.{name}" for name in vars(cls) if not name.startswith("_")]
+    names += [f"{cls.__name__}({name})" for name in inspect.signature(cls).parameters]
 names += [name for module in (enums, errors, objects, utils) for name in _own(module)]
 classes = [found for found in vars(service).values() if inspect.isclass(found)]
 names += {name for cls in classes for name in vars(cls) if name.startswith("on_")}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-import oadrvtn
 from oadrvtn.vtn.hooks import NAMES
 from tests.peers import openleadr
 
@@ -45,12 +45,24 @@ class NameTests(SynchronousTestCase):
             self.assertIsNotNone(self.found(name), name)
 
     def found(self, name: str) -> Any:
-        """The module or the name in one; a name of the package is loaded at its first use."""
-        place, _, last = name.rpartition(".")
+        """A module, a name in one, or an attribute of a class there."""
+        module, _, last = name.rpartition(".")
         try:
             return import_module(name)
         except ModuleNotFoundError:
-            return getattr(oadrvtn if place == "oadrvtn" else import_module(place), last)
+            return getattr(self.found(module), last)
+
+    def test_pyopenadr_is_another_name_for_openleadr(self) -> None:
+        there = self.mktemp()
+        python = openleadr().python
+        install = ("-m", "pip", "install", "--quiet", "--no-deps", "--target", there, "pyopenadr==0.5.30")
+        subprocess.run([sys.executable, *install], check=True, capture_output=True, timeout=60)
+        script = (
+            "import sys, json; sys.path.append(sys.argv[1]); import openleadr, pyopenadr; "
+            "print(json.dumps([sorted(n for n in vars(each) if n[0] != '_') for each in (pyopenadr, openleadr)]))"
+        )
+        its, those = json.loads(subprocess.check_output([python, "-c", script, there], text=True))
+        self.assertEqual(those, its)
 
     def test_each_handler_of_openleadr_is_one_here(self) -> None:
         handlers = [name for name in literals(cells(r"\*")) if name.startswith("on_")]
