@@ -91,6 +91,8 @@ def hour(well: bool) -> dict[str, str]:
         'oadrvtn_messages_total{message="oadrPoll",response_code="200"}': "0+100x60",
         'oadrvtn_messages_total{message="oadrPoll",response_code="500"}': "0x60" if well else "0+50x60",
         'oadrvtn_tls_refused_total{reason="x"}': "0+1x60" if well else "0+60x60",
+        'oadrvtn_limited_total{limit="overload"}': "0x60" if well else "0+60x60",
+        'oadrvtn_limited_total{limit="connections"}': "0x60" if well else "0+60x60",
         "process_open_fds{}": "50x60" if well else "90x60",
         "process_max_fds{}": "100x60",
         **histogram("oadrvtn_commit_seconds"),

@@ -14,7 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.cli import main
 from oadrvtn.console.token import load_token
 from oadrvtn.model.config import load
+from oadrvtn.security.revocation import Standing
 
+from ..console.office import START
 from .case import CliTestCase
 
 
@@ -57,6 +59,16 @@ class StatusTests(CliTestCase):
         self.office.clock.advance(3 * 3600 + 5 * 60 + 7)
         self.has(self.good("status"), "up 3 h 5 min", "1 known, 1 registered, 1 online, 0 waiting")
         self.assertEqual(1, self.shown("status")["vens_registered"])
+
+
+class CrlTests(CliTestCase):
+    def test_the_status_tells_how_crls_stand(self) -> None:
+        self.office.api.crls = lambda: [
+            Standing("/etc/ca.crl", "CN=utility", "good", "", START, 3),
+            Standing(None, "CN=alliance", "missing", "has no CRL"),
+        ]
+        self.has(self.good("status"), "/etc/ca.crl: good", "authority CN=alliance: missing, has no CRL")
+        self.assertEqual(["good", "missing"], [each["state"] for each in self.shown("status")["crls"]])
 
 
 class WhichVtnTests(SynchronousTestCase):

@@ -44,6 +44,7 @@ def vtn(tmp_path: Path, programs: Programs) -> Vtn:
 
 
 CLOSED = "closed"
+_listening: Any = reactor  # whose stubs know no Site
 
 
 async def asks(connection: Connection) -> str:
@@ -185,7 +186,7 @@ class Answering:
 @pytest.fixture
 def web() -> Iterator[Answering]:
     found = Web()
-    port: Any = reactor.listenTCP(0, Site(found), interface="127.0.0.1")
+    port: Any = _listening.listenTCP(0, Site(found), interface="127.0.0.1")
     yield Answering(found, f"http://127.0.0.1:{port.getHost().port}/ocsp")
     pytest_twisted.blockon(port.stopListening())
 
@@ -265,7 +266,7 @@ async def test_who_gives_up_a_fetch_ends_its_connection(web: Answering) -> None:
             going.callback(None)
             return NOT_DONE_YET
 
-    port: Any = reactor.listenTCP(0, Site(Slow()), interface="127.0.0.1")
+    port: Any = _listening.listenTCP(0, Site(Slow()), interface="127.0.0.1")
     try:
         fetching = fetcher(reactor)(f"http://127.0.0.1:{port.getHost().port}/", "x/y", b"")
         await going

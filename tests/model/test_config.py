@@ -423,6 +423,26 @@ class ApiTests(SynchronousTestCase):
         self.assertEqual((BASE / "api.crt", BASE / "api.key"), (api.certificate, api.key))
 
 
+class RevocationTests(SynchronousTestCase):
+    def test_crl_files_are_relative_to_the_file(self) -> None:
+        found = parse(TLS_FILES + "\n[revocation]\ncrl = ['ca.crl', '/etc/other.crl']\n", BASE).revocation
+        self.assertEqual((BASE / "ca.crl", Path("/etc/other.crl")), found.crl)
+
+    def test_who_is_to_be_asked_has_to_be_said(self) -> None:
+        for level in ("soft", "hard"):
+            (mistake,) = mistakes_of(f"revocation.ocsp = '{level}'")
+            self.assertEqual("revocation: whom is ocsp to ask?  Set ocsp_responder or ocsp_from_certificate", mistake)
+            for key in ("ocsp_responder = 'http://ocsp.example/'", "ocsp_from_certificate = true"):
+                parse(f"{TLS_FILES}\n[revocation]\nocsp = '{level}'\n{key}\n", BASE)
+
+    def test_responders_are_asked_over_http(self) -> None:
+        for url in ("https://ocsp.example/", "ocsp.example", "file:///x", "http://", "http://u:p@x/", "http://x/ y"):
+            (mistake,) = mistakes_of(f"revocation.ocsp_responder = '{url}'")
+            self.assertIn("is no URL", mistake)
+        for url in ("http://ocsp.example/", "http://10.0.0.1:8080", "http://[::1]:80/ocsp?x=1"):
+            parse(f"{TLS_FILES}\n[revocation]\nocsp_responder = '{url}'\n", BASE)
+
+
 class OfferTests(SynchronousTestCase):
     """The reports that a VTN offers, and their units."""
 
