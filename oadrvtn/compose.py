@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -162,13 +163,13 @@ class VtnService(MultiService):
         self._classes, sources = _usable(config, sources)
         clock = cast(IReactorTime, reactor)
         revoked: set[bytes] = set()
-        self.revocation = Revocation(lambda: datetime.fromtimestamp(clock.seconds(), UTC), revoked)
+        self.revocation = Revocation(partial(datetime.now, UTC), revoked)
         self.ocsp = Ocsp(fetcher(reactor), clock)
         self.tls = TlsServer(self._read_tls, self._refusal)
         read_api = _api_credential(config)
         self._api_tls = OperatorTls(read_api) if config.api.enabled and read_api else None
         self.database = Database(config.database_path, cast(IReactorFromThreads, reactor), config.database.synchronous)
-        self.vtn = Vtn(config, self.database, clock, revoked)
+        self.vtn = Vtn(config, self.database, clock, revoked, time.time)
         self._in_thread = lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work)
         self.chain = Chain(self.vtn, self._in_thread)
         self._sign()

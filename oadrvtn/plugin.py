@@ -23,6 +23,7 @@ from .model.config import Config, ConfigError, load
 from .model.errors import VtnError
 from .security.certificates import CertificateFileError
 from .storage.database import DatabaseError
+from .vtn.clocks import make_steady
 
 T = TypeVar("T")
 
@@ -102,6 +103,7 @@ class _Plugin(MultiService):
 
     def startService(self) -> None:
         """Begin, and listen to SIGHUP."""
+        make_steady(reactor)
         _or_exit(super().startService)
         self._vtn.started.addErrback(self._give_up)
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))  # type: ignore[attr-defined]

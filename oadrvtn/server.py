@@ -26,6 +26,7 @@ from .storage.reports import ReportRequest
 from .storage.vens import Ven
 from .vtn import events, registration, requests
 from .vtn.changes import Changes
+from .vtn.clocks import make_steady
 from .vtn.hooks import checked
 from .vtn.reporter import Source
 from .vtn.requests import RequestSpec
@@ -67,6 +68,7 @@ class OpenADRServer:
     def run(self) -> None:
         """Start, and run the reactor until somebody stops it; raises what keeps the VTN from starting."""
         reactor, failures = self._the_reactor(), []
+        make_steady(reactor)
 
         def give_up(failure: Any) -> None:
             failures.append(failure)

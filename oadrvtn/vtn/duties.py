@@ -78,6 +78,7 @@ class Duties(Service):
         self._loop.clock = clock
         self._done: Deferred[Any] | None = None
         self._last = clock.seconds()
+        self._apart = self._clocks_apart()
         self._tick: IDelayedCall | None = None
         self._late = False
 
@@ -99,6 +100,10 @@ class Duties(Service):
             await self._vtn.flush()
         except Exception:
             self.log.failure("the last counts could not be written")
+
+    def _clocks_apart(self) -> float:
+        """Seconds that the clock on the wall is ahead."""
+        return self._vtn.wall() - self._vtn.clock.seconds()
 
     def _wait(self) -> None:
         self._tick = self._vtn.clock.callLater(TICK, self._note, self._vtn.clock.seconds() + TICK)
@@ -124,7 +129,12 @@ class Duties(Service):
             paused = self._vtn.clock.seconds() - self._last > 2 * INTERVAL
             self._last = self._vtn.clock.seconds()
             late, self._late = self._late, False
-            if paused or late:  # who stood still, or was overrun, heard nobody: that is not the VENs' silence
+            jump = self._clocks_apart() - self._apart
+            self._apart += jump
+            if was_set := abs(jump) > 2 * INTERVAL:
+                self.log.warn("the clock was set by {seconds:+.0f} s", seconds=jump)
+            # Who stood still, or was overrun, heard nobody: that is not the VENs' silence.
+            if paused or late or was_set:
                 await self._vtn.write("wake", wake)
             for rule in ROUND:
                 while await self._vtn.write(rule.__name__, rule, self._vtn.config):

@@ -172,6 +172,7 @@ class _Rehearsed(Exception):
 class Vtn:
     """What the handlers and the console ask.
 
+    ``clock`` is for all that waits, ``wall`` tells the time (seconds since 1970; by default that of ``clock``).
     ``hooks`` are the functions that users have added.  ``polls`` knows the signed polls of late, ``traces`` the last
     messages of each VEN.  ``revoked`` are the certificates that operators have revoked, by their short fingerprints;
     ``look_again`` is called when there are more.
@@ -180,7 +181,12 @@ class Vtn:
     log = Logger()
 
     def __init__(
-        self, config: Config, database: Database, clock: IReactorTime, revoked: set[bytes] | None = None
+        self,
+        config: Config,
+        database: Database,
+        clock: IReactorTime,
+        revoked: set[bytes] | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.config = config
         self.database = database
@@ -189,6 +195,7 @@ class Vtn:
         self.roster = Roster(limits.roster, Rate.of(limits.message_rate, limits.outbox))
         self.limited: Counter[str] = Counter()
         """What was refused because of a limit, by its name in the configuration."""
+        self.wall = wall or clock.seconds
         self.lag = Times()
         """How late the reactor called what it was to call."""
         self.polls = Nonces(_window(config), self.now())
@@ -199,8 +206,8 @@ class Vtn:
         database.publish = self._publish
 
     def now(self) -> datetime:
-        """This moment by the clock."""
-        return datetime.fromtimestamp(self.clock.seconds(), UTC)
+        """This moment."""
+        return datetime.fromtimestamp(self.wall(), UTC)
 
     def write(self, name: str, rule: Callable[..., tuple[T, Changes]], *arguments: Any) -> Deferred[T]:
         """Run a rule that writes, with the present moment as its last argument."""
@@ -429,7 +436,8 @@ class Vtn:
         """Seconds of the clock; 0 for what never went out."""
         lease = entry.leases.get(item.key)
         if lease is None:
-            return item.offered.timestamp() + LEASE * entry.ven.poll_frequency if item.offered else 0
+            ago = self.wall() - item.offered.timestamp() if item.offered else -1.0  # below 0: the clock was set back
+            return self.clock.seconds() - ago + LEASE * entry.ven.poll_frequency if ago >= 0 else 0
         return lease.until if lease.covers.issuperset(line.telling for line in item.lines) else 0
 
     def _lease(self, entry: Entry, item: Due) -> frozenset[Telling]:

@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import add
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.vtn import duties
+
 from .house import House
+
+
+def online(txn: Any) -> list[str]:
+    """The VENs that count as online."""
+    return [ven_id for (ven_id,) in txn.exec_driver_sql("SELECT ven_id FROM vens WHERE online")]
+
+
+class JumpTests(SynchronousTestCase):
+    def test_whoever_sets_the_clock_takes_no_ven_offline(self) -> None:
+        house = House()
+        house.ven("ven-1")
+        for apart in (3600.0, -3600.0, 0.0):
+            self.assertEqual(["ven-1"], house.read(online))
+            house.vtn.wall = partial(add, apart, house.clock.seconds())
+            house.round()
+            self.assertEqual(["ven-1"], house.read(online))
+
+    def test_who_is_silent_by_the_steady_clock_still_goes_offline_after_it(self) -> None:
+        house = House()
+        house.ven("ven-1")
+        house.vtn.wall = lambda: house.clock.seconds() - 3600
+        house.round()
+        for _ in range(10):
+            house.clock.advance(duties.INTERVAL)
+            house.round()
+        self.assertEqual([], house.read(online))
 
 
 class OverrunTests(SynchronousTestCase):
