@@ -140,6 +140,7 @@ class Database:
             with self._engine.connect() as connection:
                 self._migrate(connection)
                 self._check(connection)
+                self._take_in(connection)
         except (SqlError, sqlite3.Error, OSError) as error:
             self._close()
             reason = error.strerror if isinstance(error, OSError) else getattr(error, "orig", None)
@@ -246,6 +247,12 @@ class Database:
         if found != ["ok"]:
             raise DatabaseError(f"{self._path}: is damaged: {'; '.join(found)}")
         log.info("the last stop was not a clean one; {path} was checked and is sound", path=self._path)
+
+    def _take_in(self, connection: Connection) -> None:
+        """Bring what is in the write-ahead log into the database, lest all that there is be in a log that breaks."""
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _mark(self, connection: Connection, value: str) -> None:
         connection.execute(house.delete().where(house.c.key == "stop"))

@@ -44,6 +44,13 @@ async def pragma(house: House, statement: str) -> Any:
     return await house.service.database.run("pragma", say)
 
 
+async def only_read(house: House, only: bool) -> None:
+    """Whether the writer's connection may write; what is written here is not: a transaction cannot begin then."""
+    engine = house.service.database._engine
+    with closing(engine.raw_connection()) as connection:
+        connection.cursor().execute(f"PRAGMA query_only={int(only)}")
+
+
 async def offers_on_disk(house: House) -> int:
     def count(txn: Txn) -> Any:
         return txn.exec_driver_sql("SELECT count(*) FROM capabilities").scalar()
@@ -85,5 +92,19 @@ async def test_what_a_locked_database_cannot_take_is_not_acknowledged(
     assert "locked" in str(incident["log_failure"].value)
     assert await offers_on_disk(house) == 0
     await pragma(house, f"busy_timeout={patience}")
+    assert (await house.post("EiReport", offer(1))).code == "200"
+    assert await offers_on_disk(house) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_database_that_may_only_be_read_acknowledges_nothing(
+    house: House, critical_events: list[LogEvent]
+) -> None:
+    await only_read(house, True)
+    assert (await house.post("EiReport", offer(1))).code == "500"
+    assert (await house.post("OadrPoll", poll())).status == 200
+    assert "readonly" in str(critical_events.pop()["log_failure"].value)
+    assert await offers_on_disk(house) == 0
+    await only_read(house, False)
     assert (await house.post("EiReport", offer(1))).code == "200"
     assert await offers_on_disk(house) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -26,9 +28,12 @@ async def test_a_message_in_work_gets_its_answer(tmp_path: Path) -> None:
     service.vtn.poll = lambda *arguments: slow.addCallback(lambda _: handle(*arguments))  # type: ignore[method-assign]
     waiting = house.post("OadrPoll", poll("bad"))
     await until("the poll is in work", lambda: any(c.requests for c in service.site.connections))
+    address = "127.0.0.1", house.port
     stopped = service.stopService()
     await deferLater(reactor, 0.2)
     assert not stopped.called
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, 5)
     slow.callback(None)
     assert (await waiting).message.ven_id == "bad"
     await stopped
