@@ -16,7 +16,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import compare, events, guard, kills, nonces, plot, polls, profile, readings, results, scale, storm
+from . import (
+    compare,
+    events,
+    guard,
+    hostile,
+    kills,
+    nonces,
+    overload,
+    plot,
+    polls,
+    profile,
+    readings,
+    results,
+    scale,
+    storm,
+)
 from .scenarios import SCENARIOS
 
 T = TypeVar("T")
@@ -144,6 +159,26 @@ def run_storm(output: Output, vens: int, processes: int, poll: float, outage: fl
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
         output.show("storm", storm.run(Path(directory), vens, processes, poll, outage, fresh, output.track))
+
+
+@main.command("overload", help=overload.__doc__)
+@click.option("--vens", default=400, show_default=True, type=click.IntRange(20), help="VENs, a connection each.")
+@click.option("--seconds", default=15.0, show_default=True, help="How long there is too much to do.")
+@click.pass_obj
+def run_overload(output: Output, vens: int, seconds: float) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("overload", overload.run(Path(directory), vens, seconds, output.track))
+
+
+@main.command("hostile", help=hostile.__doc__)
+@click.option("--connections", default=2000, show_default=True, type=click.IntRange(2), help="Those that do nothing.")
+@click.option("--seconds", default=10.0, show_default=True, help="Of each of the three parts.")
+@click.pass_obj
+def run_hostile(output: Output, connections: int, seconds: float) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        output.show("hostile", hostile.run(Path(directory), connections, seconds, output.track))
 
 
 @main.command("compare", help=compare.__doc__)

@@ -105,7 +105,11 @@ def report(ven_id: str, request: str, intervals: int) -> bytes:
 
 
 class WrongAnswer(Exception):
-    """An answer that is not what the scenario must get."""
+    """An ``answer`` that is not what the scenario must get."""
+
+    def __init__(self, why: str, answer: bytes = b"") -> None:
+        super().__init__(why)
+        self.answer = answer
 
 
 def check(answer: bytes, expected: bytes, signed: bool) -> None:
@@ -122,7 +126,7 @@ def check(answer: bytes, expected: bytes, signed: bool) -> None:
         if there
     ]
     if faults:
-        raise WrongAnswer(f"{faults} not as expected ({expected!r}): {answer[:3000]!r}")
+        raise WrongAnswer(f"{faults} not as expected ({expected!r}): {answer[:3000]!r}", answer)
 
 
 class Ven:
@@ -162,6 +166,11 @@ class Ven:
             self.sent += 1
             document = document.replace(FIRST_DAY.isoformat().encode(), day.isoformat().encode())
         return self.request(self._service, document)
+
+    def drip(self, data: bytes) -> None:
+        """Send some bytes; raises OSError where the connection is gone."""
+        if self._socket:
+            self._socket.sendall(data)
 
     def touch(self) -> None:
         """Be seen, by a poll, on a connection that may have to be made anew."""

@@ -183,6 +183,7 @@ class VtnService(MultiService):
         self.site.judge = self._judge
         vtn.look_again = self.site.look_again
         self._revoke()
+        self.site.lets = self.tls.lets = vtn.noise.lets
         self.site.noisy = False
         self.site.hidden = {*HEADERS, config.trusted_proxy.header}
         self._clerk = Clerk(self.vtn)

@@ -28,6 +28,7 @@ from .vtn import events, registration, requests
 from .vtn.changes import Changes
 from .vtn.clocks import make_steady
 from .vtn.hooks import checked
+from .vtn.outbox import with_room
 from .vtn.reporter import Source
 from .vtn.requests import RequestSpec
 from .vtn.specs import EventSpec
@@ -234,7 +235,7 @@ class OpenADRServer:
         """Ask a VEN for a report that it offers, once or (with a report_back_duration) from now on.
 
         Times are seconds or timedeltas; ``vtn.requests.RequestSpec`` says what they mean.  Fails with InvalidData,
-        InvalidID or NotAllowed.
+        InvalidID or NotAllowed, which is OutboxFull where as much waits for the VEN as may.
         """
         spec = RequestSpec(
             report_specifier_id=report_specifier_id,
@@ -244,7 +245,8 @@ class OpenADRServer:
             dtstart=dtstart,
             duration=None if duration is None else _seconds(duration),
         )
-        asked = self._write("request report", requests.request, lambda _: (ven_id, [spec]))
+        rule = with_room(self.config.limits.outbox, requests.request)
+        asked = self._write("request report", rule, lambda _: (ven_id, [spec]))
         return asked.addCallback(lambda made: made[0])
 
 

@@ -27,7 +27,16 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
-from ..model.errors import InvalidData, InvalidID, Mistake, NotAllowed, NotRegistered, OutOfSequence, VtnError
+from ..model.errors import (
+    InvalidData,
+    InvalidID,
+    Mistake,
+    NotAllowed,
+    NotRegistered,
+    OutboxFull,
+    OutOfSequence,
+    VtnError,
+)
 from ..model.values import shown
 from ..security.certificates import Description
 from ..storage import answers, audit
@@ -185,6 +194,8 @@ def route(
                     asked["body"] = await desk.read("rows", lambda txn: read()) if form is Many else read()
                 return await serve(desk, request, **{name: asked[name] for name in asked if name in hints}, **ids)
             except VtnError as error:
+                if isinstance(error, OutboxFull):
+                    desk.vtn.limited["outbox"] += 1
                 return _refused(request, in_its_words(told.body, raw, error), ids, lines)
 
         return serve

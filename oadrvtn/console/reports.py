@@ -15,6 +15,7 @@ from ..storage.database import Txn
 from ..storage.reports import ReportRequest
 from ..storage.tables import microseconds
 from ..vtn import requests, wishes
+from ..vtn.outbox import with_room
 from ..vtn.registration import current
 from ..vtn.requests import RequestSpec
 from ..vtn.wishes import Wish
@@ -191,7 +192,7 @@ async def make_requests(desk: Desk, request: IRequest, query: Rehearsal, body: N
     """Ask a VEN for reports, all in one message."""
     specs = [RequestSpec(**attrs.asdict(each, recurse=False)) for each in body.requests]
     return await desk.do(
-        request, query, requests.request, ven_id, specs,
+        request, query, with_room(desk.vtn.config.limits.outbox, requests.request), ven_id, specs,
         show=_rows, where=lambda rows: ("vens", ven_id, "requests"), present=lambda txn: _requests_tag(txn, ven_id),
     )  # fmt: skip
 

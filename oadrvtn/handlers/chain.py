@@ -144,7 +144,7 @@ class Chain:
             return succeed(exchange)
         else:
             self._identified(entry, exchange).message = poll.message
-            done = fail(TooOften("too many messages")) if exchange.wait else self.handle(exchange)
+            done = fail(TooOften()) if exchange.wait else self.handle(exchange)
         done.addErrback(self._refused, exchange)
         done.addCallback(self._answer, exchange)
         done.addErrback(self._lost, exchange)
@@ -284,7 +284,7 @@ class Chain:
             if not exchange.wait:
                 exchange.is_free()
         if exchange.wait:
-            raise TooOften("too many messages")
+            raise TooOften
         if type(message) not in exchange.resource.methods:
             raise WrongEndpoint(f"{message.name()} is not for {exchange.resource.service}")
         if entry is None:
@@ -392,9 +392,10 @@ class Chain:
             exchange.status, exchange.content_type = 400, b"text/plain; charset=utf-8"
             exchange.answer = f"{error}\n".encode()
             self.answers["unreadable", "HTTP 400"] += 1
-            log.info("{who} at {peer}: {error}", who=exchange.who, peer=exchange.peer, error=str(error))
+            if self.vtn.noise.lets(exchange.who):
+                log.info("{who} at {peer}: {error}", who=exchange.who, peer=exchange.peer, error=str(error))
             return None
-        if isinstance(error, SignatureRefused):
+        if isinstance(error, SignatureRefused) and self.vtn.noise.lets(exchange.who):
             log.warn("{who} at {peer}: {reason}", who=exchange.who, peer=exchange.peer, reason=error.reason)
         ours = unreadable or not isinstance(error, VtnError)  # a handler may read documents of its own
         return self._normal(self._incident(failure, exchange) if ours else error, exchange)
@@ -407,7 +408,8 @@ class Chain:
         exchange.answer = b"too many messages\n"
         self.answers[name, "HTTP 503"] += 1
         self.vtn.limited["message_rate"] += 1
-        log.info("{who} at {peer}: {name} is one too many", who=exchange.who, peer=exchange.peer, name=name)
+        if self.vtn.noise.lets(exchange.who):
+            log.info("{who} at {peer}: {name} is one too many", who=exchange.who, peer=exchange.peer, name=name)
 
     def _normal(self, error: VtnError, exchange: Exchange) -> Message:
         """What normally answers the message, with the error's code."""
@@ -496,14 +498,15 @@ class Chain:
         if (name, code) == _IDLE and isinstance(reply, OadrResponse):
             return self._remember_idle(reply, exchange)
         reason = response.response_description or "" if code != "200" and response else ""
-        log.info(
-            "{who}: {name} -> {reply} {code}{reason}",
-            who=exchange.who,
-            name=name,
-            reply=reply.name(),
-            code=code,
-            reason=f" {reason!r}" if reason else "",
-        )
+        if self.vtn.noise.lets(exchange.who):
+            log.info(
+                "{who}: {name} -> {reply} {code}{reason}",
+                who=exchange.who,
+                name=name,
+                reply=reply.name(),
+                code=code,
+                reason=f" {reason!r}" if reason else "",
+            )
         self._trace(exchange, code, reason)
 
     def _trace(self, exchange: Exchange, code: str, reason: str = "") -> None:

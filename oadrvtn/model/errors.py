@@ -63,6 +63,10 @@ class NotAllowed(VtnError):
     response_code = "451"
 
 
+class OutboxFull(NotAllowed):
+    """So much waits for a VEN already that nothing more is queued for it."""
+
+
 class InvalidID(VtnError):
     """An ID that was never issued or belongs to somebody else (rules 21 and 304)."""
 

@@ -46,7 +46,7 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {"nginx": _escaped, "envoy": _xfcc}
 def read(form: str, values: Sequence[bytes]) -> x509.Certificate:
     """The one certificate in all the headers of this name.  Raises Unreadable; who vouches for it is not looked at."""
     if len(values) != 1:
-        raise Unreadable("the header is there more than once" if values else "the header is missing")
+        raise Unreadable(f"the header is there {len(values)} times")
     pem = FORMS[form](values[0].strip())
     try:
         if _PEM.fullmatch(pem):

@@ -114,7 +114,7 @@ class TlsServer:
 
     ``refusal`` tells why a chain that can be trusted is not to be taken all the same, if it is not: the certificate
     of the peer first.
-
+    ``lets`` says whether the log takes a line about an address.
     ``refused`` counts refused handshakes by reason, for the metrics; ``credentials`` and ``authorities`` are those in
     use.
     """
@@ -122,6 +122,7 @@ class TlsServer:
     def __init__(self, read: Callable[[], ServerTls], refusal: Refusal = _nothing) -> None:
         self.refused: Counter[str] = Counter()
         self._refusal = refusal
+        self.lets: Callable[[str], bool] = lambda _: True
         self._read = read
         self._take()
 
@@ -163,7 +164,7 @@ class TlsServer:
             raise ValueError("it is not for clients")
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused, self._refusal)
+        return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused, self._refusal, self.lets)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -195,12 +196,14 @@ class _ServerConnection(SSL.Connection):
         protocol: weakref.ref[TLSMemoryBIOProtocol],
         refused: Counter[str],
         refusal: Refusal,
+        lets: Callable[[str], bool] = lambda _: True,
     ) -> None:
         super().__init__(context, None)
         self._refusal = refusal
         self._chain: list[x509.Certificate] = []  # as it is verified, from the anchor down
         self._protocol = protocol
         self._refused = refused
+        self._lets = lets
         self._told = False
         self.fault: tuple[str, int, str, str] | None = None  # reason, depth, subject, serial: what the verifier found
 
@@ -221,10 +224,13 @@ class _ServerConnection(SSL.Connection):
         self._refused[counted] += 1
         protocol = self._protocol()
         peer = protocol.transport.getPeer() if protocol and protocol.transport else None
+        peer = getattr(peer, "host", peer)
+        if not self._lets(f"{peer}"):
+            return
         log.warn(
             "TLS handshake refused: {reason} (peer {peer}, depth {depth}, subject {subject}, serial {serial})",
             reason=reason,
-            peer=getattr(peer, "host", peer),
+            peer=peer,
             depth=depth,
             subject=subject,
             serial=serial,

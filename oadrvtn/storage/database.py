@@ -120,6 +120,7 @@ class Database:
         self._reading: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._unwritten: dict[_Job, None] = {}
         self._unread: dict[_Job, None] = {}
+        self._pace = 0.0  # seconds of the writer for each function
         self._threads: list[threading.Thread] = []
         self._open = False
         self._lock: int | None = None
@@ -296,11 +297,15 @@ class Database:
         return {"writes": self._writing.qsize(), "reads": self._reading.qsize()}
 
     def behind(self) -> float:
-        """For how many seconds the oldest function waits: to have written, or for its turn to read."""
+        """For how many seconds the oldest function waits: to have written, or for its turn to read.
+
+        Or the newest will, which is to write, by the pace of the writer: that is known earlier.
+        """
         oldest = next(iter(self._unwritten), None)
         waiting = (job for job in islice(self._unread, _READERS + 1) if not job.begun)
         now = perf_counter()
-        return max((now - job.asked for job in (oldest, next(waiting, None)) if job), default=0.0)
+        waits = [now - job.asked for job in (oldest, next(waiting, None)) if job]
+        return max(*waits, len(self._unwritten) * self._pace, 0.0)
 
     def _is_closed(self, name: str) -> DatabaseError:
         return DatabaseError(f"{self._path}: is not open, {name!r} cannot be done")
@@ -319,7 +324,10 @@ class Database:
                     stopping = True
                     break
                 jobs.append(more)
-            self._reactor.callFromThread(self._settle, self._write(jobs))
+            began = perf_counter()
+            outcomes = self._write(jobs)
+            self._pace += (perf_counter() - began - self._pace * len(jobs)) / _BATCH
+            self._reactor.callFromThread(self._settle, outcomes)
             if stopping:
                 return
 

@@ -151,6 +151,13 @@ def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
         txn.execute(_OFFERED, offers)
 
 
+def lengths(txn: Txn, ven_ids: Iterable[str]) -> dict[str, int]:
+    """How many entries each of these VENs has still to be told of, or to answer; those without any are left out."""
+    open_ = outbox.c.ven_id, func.count()
+    query = select(*open_).where(among(outbox.c.ven_id, list(ven_ids)), outbox.c.state.in_(OPEN))
+    return {ven_id: count for ven_id, count in txn.execute(query.group_by(outbox.c.ven_id))}
+
+
 _COUNT_OPEN = select(func.count()).select_from(outbox).where(outbox.c.state.in_(OPEN))
 
 

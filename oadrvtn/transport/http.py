@@ -384,7 +384,8 @@ class VenChannel(http.HTTPChannel):
             return
         if limit:
             self.site.limited[limit] += 1
-        log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
+        if self.site.lets(self.address):
+            log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
         self.tell(self.path, status, reason)
         text = reason.encode() + b"\n"
         head = f"HTTP/1.1 {status} {http.RESPONSES[status].decode()}\r\n"
@@ -512,6 +513,7 @@ class VenSite(server.Site):
         self.judge: Judge = lambda transport: None
         self.vouch: Vouch | None = None
         self._cooperator = Cooperator(scheduler=lambda work: reactor.callLater(0, work))
+        self.lets: Callable[[str], bool] = lambda _: True  # whether the log takes a line about an address
         self._body_limits = attrs.asdict(limits.body)
         self.limited = limited
         self._overload = overload
@@ -561,7 +563,8 @@ class VenSite(server.Site):
         channel.bucket = address.bucket
         if address.connections > self.limits.connections_per_address:
             self.limited["connections_per_address"] += 1
-            log.warn("{peer}: turned away, {n} connections from there", peer=host, n=address.connections - 1)
+            if self.lets(channel.address):
+                log.warn("{peer}: turned away, {n} connections from there", peer=host, n=address.connections - 1)
             channel.forceAbortClient()
 
     def leave(self, channel: VenChannel) -> None:
@@ -582,10 +585,11 @@ class VenSite(server.Site):
 
     def turn_away(self, channel: VenChannel) -> int:
         """In how many seconds the message may come again that begins here; 0 where it may come in now."""
-        if self._overload.sheds(channel.number):
+        now = self.reactor.seconds()
+        if self._overload.sheds(channel.number, now):
             self.limited["overload"] += 1
             return self._overload.retry_after()
-        if wait := channel.bucket.take(self.reactor.seconds()):
+        if wait := channel.bucket.take(now):
             self.limited["address_rate"] += 1
             return math.ceil(wait)
         return 0
@@ -604,7 +608,9 @@ class VenSite(server.Site):
         """A channel of a kind, if there is room for it."""
         if len(self.connections) >= self.limits.connections:
             self.limited["connections"] += 1
-            log.warn("{peer}: turned away, {n} connections are open", peer=str(addr), n=len(self.connections))
+            peer = f"{getattr(addr, 'host', addr)}"
+            if self.lets(peer):
+                log.warn("{peer}: turned away, {n} connections are open", peer=peer, n=len(self.connections))
             return _TurnedAway()  # not None, which the TLS around us would take for a protocol
         channel = kind()
         channel.factory = channel.site = self

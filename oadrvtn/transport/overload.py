@@ -1,12 +1,13 @@
 """Overload: whether there is more to do than can be done, and who is served all the same.
 
-Two signs tell it, looked at ten times a second: the reactor comes late to what is due, or what the database is to do
-waits.  Both are times, so they mean the same on a fast machine and on a slow one, for cheap messages and for dear ones;
-and one of them has to last, because everybody is late now and then.
+Two signs tell it, looked at ten times a second, also within a turn of the reactor that takes longer: the reactor comes
+late to what is due, or what the database is to do waits.  Both are times, so they mean the same on a fast machine and
+on a slow one, for cheap messages and for dear ones; and one of them has to last, for everybody is late now and then.
 
 Then the newest connections are shed: their messages get 503 with Retry-After, unread, until those that are left are
-served in time.  A quarter less is served at each look that finds it bad, an eighth more at each that does not.  Who is
-shed keeps the connection, which cost more than the message, and with it the place in the order.
+served in time.  At each look that finds it bad a quarter less are served, or up to three quarters by how bad it is, and
+an eighth more at each that does not.  Who is shed keeps the connection, which cost more than the message, and with it
+the place in the order.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LASTING = 4
 """So many looks in a row that find it bad are no accident."""
 FEWEST = 16
 """So many connections are always served: fewer are no crowd."""
-_FEWER, _MORE = 0.75, 1.125
+_FEWER, _FEWEST_OF, _MORE = 0.75, 0.25, 1.125
 _SPREAD = 3
 """Who is shed is told to come back within once and three times the setting: not all at the same moment."""
 
@@ -54,6 +55,7 @@ class Overload:
         self._served: int | None = None  # None: all
         self._last: float = math.inf  # the newest that is served
         self._bad = 0
+        self._due = self._looked = math.inf
         self._tick: IDelayedCall | None = None
 
     # --- connections ----------------------------------------------------------------------------------
@@ -68,8 +70,10 @@ class Overload:
         """A connection is gone."""
         del self._order[number]
 
-    def sheds(self, number: int) -> bool:
-        """Whether what comes on this connection is too much."""
+    def sheds(self, number: int, now: float) -> bool:
+        """Whether what comes on this connection is too much; ``now`` are seconds of the clock."""
+        if now - self._due >= self._limits.overload_lag and now - self._looked >= TICK:
+            self._judge(now)
         return number > self._last
 
     def retry_after(self) -> int:
@@ -80,16 +84,24 @@ class Overload:
 
     def start(self) -> None:
         """Begin to look."""
-        self._tick = self._clock.callLater(TICK, self._look, self._clock.seconds() + TICK)
+        self._looked = self._clock.seconds()
+        self._due = self._looked + TICK
+        self._tick = self._clock.callLater(TICK, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         if self._tick:
             self._tick.cancel()
             self._tick = None
+            self._due = math.inf
 
-    def _look(self, due: float) -> None:
-        late, behind = self._clock.seconds() - due, self._behind()
+    def _look(self) -> None:
+        self._judge(self._clock.seconds())
+        self.start()
+
+    def _judge(self, now: float) -> None:
+        self._looked = now
+        late, behind = now - self._due, self._behind()
         if late >= self._limits.overload_lag or behind >= self._limits.overload_wait:
             self._bad += 1
             if self._bad >= LASTING:
@@ -98,11 +110,12 @@ class Overload:
             self._bad = 0
             if self._served is not None:
                 self._serve_more(self._served)
-        self.start()
 
     def _serve_fewer(self, late: float, behind: float) -> None:
         here = len(self._order)
-        fewer = max(FEWEST, int(_FEWER * (here if self._served is None else self._served)))
+        excess = max(late / self._limits.overload_lag, behind / self._limits.overload_wait)
+        share = min(_FEWER, max(_FEWEST_OF, 1 / excess))
+        fewer = max(FEWEST, int(share * (here if self._served is None else self._served)))
         if fewer >= here:
             return
         if self._served is None:

@@ -119,6 +119,7 @@ class Duties(Service):
         return Deferred.fromCoroutine(self._round())
 
     async def _round(self) -> None:
+        self._vtn.noise.sweep()
         for chore in self._chores:
             try:
                 await maybeDeferred(chore)

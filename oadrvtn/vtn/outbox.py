@@ -6,13 +6,15 @@ apply are sent together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import wraps
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import attrs
 
-from ..model.errors import InvalidID
+from ..model.errors import InvalidID, OutboxFull
 from ..model.party import EiResponse, says_yes
 from ..model.schema import Message
 from ..model.values import shown
@@ -22,6 +24,8 @@ from ..storage.vens import Ven
 from ..wire.codec import to_xml
 from . import display
 from .display import Seen
+
+T = TypeVar("T")
 
 MOST_OFFERS = 10
 """After so many an entry is given up."""
@@ -88,6 +92,21 @@ def put(
         queued_at=now,
         last_offered=now if offers else None,
     )
+
+
+def with_room(most: int, rule: Callable[..., T]) -> Callable[..., T]:
+    """The rule for an operator's wish, ``rule(txn, ven_id, ...)``, where fewer than ``most`` entries wait for the VEN.
+
+    Else it raises OutboxFull: what a VEN does not take is not made better by more of it.
+    """
+
+    @wraps(rule)
+    def checked(txn: Txn, ven_id: str, *arguments: Any) -> T:
+        if (waiting := outbox.lengths(txn, [ven_id]).get(ven_id, 0)) >= most:
+            raise OutboxFull(f"{waiting} messages wait for VEN {ven_id!r}, which is as many as may (limits.outbox)")
+        return rule(txn, ven_id, *arguments)
+
+    return checked
 
 
 def next_vens(txn: Txn, note: str) -> list[Ven]:

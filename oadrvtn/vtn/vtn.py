@@ -54,6 +54,7 @@ from . import certificates, display, events, made, opts, outbox, provider, readi
 from .changes import NOTHING, Changes
 from .display import Distribution, Seen
 from .hooks import NEWS, Hooks
+from .noise import Noise
 from .outbox import Due
 from .rates import Rate
 from .replay import Rule
@@ -193,6 +194,7 @@ class Vtn:
         self.clock = clock
         limits = config.limits
         self.roster = Roster(limits.roster, Rate.of(limits.message_rate, limits.outbox))
+        self.noise = Noise(limits.log_lines, clock)
         self.limited: Counter[str] = Counter()
         """What was refused because of a limit, by its name in the configuration."""
         self.wall = wall or clock.seconds

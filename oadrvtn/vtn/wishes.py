@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from ..model.config import Config, WantedReport
 from ..model.errors import InvalidData, InvalidID, NotAllowed
 from ..model.report import OadrReportRequest
 from ..model.values import shown
-from ..storage import audience, notes, reports
+from ..storage import audience, notes, outbox, reports
 from ..storage.database import Txn
 from ..storage.reports import OPEN, DataPoint, Offer
 from ..storage.vens import Ven
@@ -120,6 +120,7 @@ def _reconcile(
     """What was asked of each VEN that is concerned, each request in an entry of its own: one may be refused."""
     asked = reports.wished(txn, ven_ids)
     made: dict[str, list[OadrReportRequest]] = defaultdict(list)
+    waiting: Counter[str] | None = None
     for wish in wishes(txn, config):
         missing = [
             offer
@@ -127,7 +128,13 @@ def _reconcile(
             if asked.pop((offer.ven_id, offer.report_specifier_id, wish.wish_id), None) is None
         ]
         points = reports.wanted_points(txn, wish.wanted, [offer.capability_id for offer in missing]) if missing else {}
+        if missing and waiting is None:
+            waiting = Counter(outbox.lengths(txn, ven_ids))
         for offer in missing:
+            assert waiting is not None
+            if waiting[offer.ven_id] >= config.limits.outbox:
+                continue  # it is asked when it says anew what it offers
+            waiting[offer.ven_id] += 1
             chosen = points[offer.capability_id, offer.report_specifier_id]
             request = _make(txn, wish, offer, chosen, now)
             requests.ask(txn, requests.registered(txn, offer.ven_id), [request], now, offers)

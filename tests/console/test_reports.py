@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oadrvtn.model.config import Config, WantedReport
+from oadrvtn.model.config import Config, Limits, WantedReport
 
 from .case import V1, ApiTestCase
 
@@ -155,3 +155,21 @@ class ProvidedTests(ApiTestCase):
         self.office.registered()
         self.assertEqual([], self.good("GET", "/vens/ven-1/provided")["provided"])
         self.refused(404, "GET", "/vens/nobody/provided")
+
+
+class FullOutboxTests(ApiTestCase):
+    config = Config(limits=Limits(outbox=3))
+
+    def test_what_is_asked_of_a_ven_for_which_as_much_waits_as_may_is_refused(self) -> None:
+        self.office.registered()  # the VTN's METADATA waits
+        self.office.offers("ven-1", "power")
+        body = {"requests": [{"report_specifier_id": "load"}]}
+        for _ in range(2):
+            self.good("POST", "/vens/ven-1/requests", body, 201)
+        said = self.refused(409, "POST", "/vens/ven-1/requests", body)["detail"]
+        self.assertEqual("3 messages wait for VEN 'ven-1', which is as many as may (limits.outbox)", said)
+        self.assertEqual(1, self.office.vtn.limited["outbox"])
+        requests = [row["report_request_id"] for row in self.good("GET", "/vens/ven-1/requests")["report_requests"]]
+        self.assertEqual(2, len(requests))
+        self.good("POST", "/vens/ven-1/requests/cancel", {"report_request_ids": requests})
+        self.good("POST", "/vens/ven-1/requests", body, 201)

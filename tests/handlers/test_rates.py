@@ -103,6 +103,15 @@ class RateTests(SynchronousTestCase):
             self.house.statuses("OadrPoll", poll(), 1)
         self.assertEqual(["ven-1 at 192.0.2.1: oadrPoll is one too many"], log.lines())
 
+    def test_a_noisy_ven_does_not_fill_the_log(self) -> None:
+        with Logged() as log:
+            self.house.statuses("OadrPoll", poll(), 200)
+            self.house.clock.advance(60)
+            self.house.vtn.noise.sweep()
+        said = log.lines("ven-1")
+        self.assertEqual(101, len(said))
+        self.assertEqual("ven-1: 95 more lines within a minute were left out", said[-1])
+
     def test_what_is_free_is_free_for_its_address_as_well(self) -> None:
         resource = self.house.resources["OadrPoll"]
         self.house.register()

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.handlers.event import EiEvent
-from oadrvtn.model.config import Config, Limits, Security
+from oadrvtn.model.config import Config, Security
 from oadrvtn.model.event import OadrRequestEvent
 from oadrvtn.model.party import OadrQueryRegistration
 from oadrvtn.storage import vens
@@ -89,14 +89,6 @@ class TraceTests(SynchronousTestCase):
         self.house.register()
         came, _ = self.last("EiRegisterParty", create(registration_id="made up"))
         self.assertEqual("452", came.code)
-
-    def test_a_message_too_many_is_kept_as_that(self) -> None:
-        self.house = House(self, config=Config(vtn_id="vtn", limits=Limits(message_rate=0.1, outbox=1)))
-        self.last("EiRegisterParty", create())
-        came, _ = self.last("EiRegisterParty", create())
-        self.assertEqual(
-            ("oadrCreatePartyRegistration", "HTTP 503", "too many messages"), (came.name, came.code, came.verdict)
-        )
 
     def test_the_reason_why_a_signature_was_refused_is_for_operators(self) -> None:
         self.house.vtn.config = Config(vtn_id="vtn", security=Security(signatures="require"))

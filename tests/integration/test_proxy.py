@@ -22,7 +22,6 @@ from oadrvtn.vtn.traces import who
 from oadrvtn.wire import decode, encode
 from tests.handlers.house import code, create, poll
 from tests.integration.house import PATIENCE, House, Peer, authority, credential, head, house_of_a_test
-from tests.integration.process import TWISTD, Programs, Vtn, free_ports, programs_of_a_test
 
 T = TypeVar("T")
 PROXY = "127.0.0.2"
@@ -39,11 +38,6 @@ def house(tmp_path: Path) -> Iterator[House]:
         listen=Listen(host="127.0.0.1", port=0, proxies=(ip_network(PROXY),)),
         trusted_proxy=TrustedProxy(address=Path(SOCKET), address_header="X-Forwarded-For"),
     )
-
-
-@pytest.fixture
-def programs() -> Iterator[Programs]:
-    yield from programs_of_a_test()
 
 
 class Proxied(Peer):
@@ -111,14 +105,14 @@ async def test_nobody_else_may_say_for_whom_he_speaks(house: House) -> None:
 # --- the certificate in a header ----------------------------------------------------------------------
 
 
-def over_socket(directory: Path, *requests: bytes) -> Deferred[bytes]:
+def over_socket(house: House, *requests: bytes) -> Deferred[bytes]:
     """What a trusted proxy is answered to these requests, one after the other on a connection, until it is closed."""
 
     def run() -> bytes:
         answers = b""
         with socket.socket(socket.AF_UNIX) as plain:
             plain.settimeout(PATIENCE)
-            plain.connect(str(directory / "state" / SOCKET))
+            plain.connect(str(house.directory / "state" / SOCKET))
             for request in requests[:-1]:
                 plain.sendall(request)
                 answers += plain.recv(100_000)
@@ -140,7 +134,7 @@ def request(name: str | None, *headers: bytes, service: str = "EiRegisterParty",
 async def test_a_trusted_proxy_says_whose_each_request_is(house: House) -> None:
     last = b"Connection: close"
     answers = await over_socket(
-        house.directory,
+        house,
         request("bad", b"X-Forwarded-For: 203.0.113.1, 192.0.2.9"),
         request("good", service="OadrPoll", what=poll("good")),
         request("good", last, service="OadrPoll", what=poll("bad")),
@@ -154,7 +148,7 @@ async def test_a_trusted_proxy_says_whose_each_request_is(house: House) -> None:
 @ensureDeferred
 async def test_a_certificate_that_our_authorities_do_not_vouch_for_is_nobodys(house: House) -> None:
     for name in ("foreigner", None):
-        assert (await over_socket(house.directory, request(name))).startswith(b"HTTP/1.1 403 ")
+        assert (await over_socket(house, request(name))).startswith(b"HTTP/1.1 403 ")
 
 
 @ensureDeferred
@@ -162,28 +156,3 @@ async def test_the_header_of_anybody_else_changes_nothing(house: House) -> None:
     shown = b"X-SSL-Client-Cert: " + quote(credential("good").chain_pem, safe="").encode()
     answer = await house.post("OadrPoll", poll("good"), shown)
     assert answer.code == "463"
-
-
-@ensureDeferred
-async def test_a_socket_that_a_kill_left_behind_is_taken_over_and_one_in_use_is_not(
-    tmp_path: Path, programs: Programs
-) -> None:
-    vtn = Vtn.make(tmp_path, programs)
-    with vtn.config.open("a") as file:
-        file.write(f'\n[trusted_proxy]\naddress = "unix:{SOCKET}"\n')
-    await vtn.start()
-    assert vtn.process
-    await vtn.process.says("Forwarded starting on")
-    await vtn.kill()
-    await vtn.start()
-    await vtn.process.says("Forwarded starting on")
-    assert (tmp_path / "state" / SOCKET).stat().st_mode & 0o777 == 0o660
-    assert (await over_socket(tmp_path, request(None))).startswith(b"HTTP/1.1 403 ")
-
-    port, api_port = map(str, free_ports(2))
-    other = programs.start(
-        TWISTD, "-n", "--pidfile=", "oadrvtn", "-c", vtn.config, "--port", port, "--api-port", api_port, cwd=tmp_path
-    )
-    assert await other.end(None) != 0
-    assert f"trusted_proxy: cannot listen on {tmp_path / 'state' / SOCKET}: " in other.output
-    assert (await over_socket(tmp_path, request(None))).startswith(b"HTTP/1.1 403 ")

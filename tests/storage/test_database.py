@@ -232,6 +232,23 @@ class ThreadedTests(SynchronousTestCase):
         self.reactor.wait(written)
         self.assertEqual(0.0, self.database.behind())
 
+    def test_what_will_wait_is_known_by_the_pace_of_the_writer(self) -> None:
+        gate, begun = threading.Event(), threading.Event()
+
+        def hold(txn: Txn) -> tuple[None, None]:
+            begun.set()
+            assert gate.wait(PATIENCE)
+            return None, None
+
+        self.database._pace = 100.0
+        jobs = [self.database.run("hold", hold) for _ in range(3)]
+        self.assertTrue(begun.wait(PATIENCE))
+        self.assertEqual(300.0, self.database.behind())
+        gate.set()
+        self.reactor.wait(*jobs)
+        self.assertEqual(0.0, self.database.behind())
+        self.assertLess(self.database._pace, 100.0)
+
     def test_what_waits_shares_a_commit_and_keeps_its_order(self) -> None:
         commits = self.count_commits()
         self.assertEqual(["a", "b", "c"], self.queued((add, "a"), (add, "b"), (add, "c")))

@@ -111,6 +111,20 @@ class CountTests(SynchronousTestCase):
         server.clock.advance(3)
         self.assertEqual(1, server.limited["handshake_timeout"])
 
+    def test_the_log_is_not_filled_by_an_address(self) -> None:
+        server = Server()
+        said: list[str] = []
+
+        def lets(peer: str) -> bool:
+            said.append(peer)
+            return len(said) < 3
+
+        server.site.lets = lets
+        with capturedLogs() as events:
+            for _ in range(5):
+                connect(server, "192.0.2.1").send(b"x\r\n")
+        self.assertEqual((2, ["192.0.2.1"] * 5), (len([e for e in events if e.get("status") == 400]), said))
+
     def test_a_slow_head_takes_from_the_time_of_its_body(self) -> None:
         server = Server(header_timeout=5, request_timeout=10)
         request = head(b"Content-Length: 5")

@@ -29,7 +29,7 @@ class Machine:
             self.clock.advance(TICK + late)
 
     def served(self) -> list[int]:
-        return [number for number in self.numbers if not self.overload.sheds(number)]
+        return [number for number in self.numbers if not self.overload.sheds(number, self.clock.seconds())]
 
 
 class SignTests(SynchronousTestCase):
@@ -47,11 +47,17 @@ class SignTests(SynchronousTestCase):
             self.assertEqual(expected, len(machine.served()))
 
     def test_so_is_a_database_that_is_behind(self) -> None:
-        for behind, expected in ((2.9, 100), (3.0, 75)):
+        for behind, expected in ((0.9, 100), (1.0, 75)):
             machine = Machine()
             machine.behind = behind
             machine.look(times=LASTING)
             self.assertEqual(expected, len(machine.served()))
+
+    def test_a_turn_of_the_reactor_that_takes_long_is_looked_at_while_it_runs(self) -> None:
+        machine = Machine()
+        begun, newest = machine.clock.seconds(), machine.numbers[-1]
+        shed = [machine.overload.sheds(newest, begun + TICK + after / 8) for after in range(1, 9)]
+        self.assertEqual([False] * 5 + [True] * 3, shed)
 
     def test_it_is_told_once_and_so_is_its_end(self) -> None:
         machine = Machine()
@@ -66,16 +72,22 @@ class SignTests(SynchronousTestCase):
 class OrderTests(SynchronousTestCase):
     def test_the_newest_are_shed_first_and_the_first_stay(self) -> None:
         machine = Machine()
-        machine.look(1, LASTING + 1)
+        machine.look(0.26, LASTING + 1)
         self.assertEqual(machine.numbers[:56], machine.served())
         late = machine.overload.enter()
-        self.assertTrue(machine.overload.sheds(late))
+        self.assertTrue(machine.overload.sheds(late, machine.clock.seconds()))
         machine.look(1, 100)
         self.assertEqual(machine.numbers[:FEWEST], machine.served())
 
+    def test_the_worse_it_is_the_more_are_shed_at_once(self) -> None:
+        for late, left in ((0.26, 75), (0.51, 49), (0.9, 27), (60, 25)):
+            machine = Machine()
+            machine.look(late, LASTING)
+            self.assertEqual(left, len(machine.served()))
+
     def test_who_goes_makes_room_for_the_next(self) -> None:
         machine = Machine()
-        machine.look(1, LASTING)
+        machine.look(0.26, LASTING)
         for number in machine.numbers[:50]:
             machine.overload.leave(number)
         machine.look()
@@ -114,7 +126,7 @@ class StormTests(SynchronousTestCase):
         while wants or queue:
             now = machine.clock.seconds()
             for number in [number for number, at in wants.items() if at <= now]:
-                if machine.overload.sheds(number):
+                if machine.overload.sheds(number, now):
                     wants[number] = now + machine.overload.retry_after()
                 else:
                     del wants[number]

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.model.config import Config, Offer, OfferedPoint, WantedReport
+from oadrvtn.model.config import Config, Limits, Offer, OfferedPoint, WantedReport
 from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed
 from oadrvtn.model.event import EiTarget, Voltage
 from oadrvtn.model.report import OadrReportRequest, OadrSamplingRate
@@ -41,6 +41,12 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(
             ((), "200", "offer"), (reply.report_requests, reply.response.response_code, reply.response.request_id)
         )
+
+    def test_no_more_is_asked_of_a_ven_than_may_wait_for_it(self) -> None:
+        for most in (1, 2, 3):
+            found = (wanted(), wanted(granularity=120), wanted(granularity=180))
+            ven = House(Config(reports=found, limits=Limits(outbox=most))).ven()
+            self.assertEqual(most, len(ven.offer_reports("power").report_requests))
 
     def test_what_is_wanted_is_asked_for_endlessly(self) -> None:
         [request] = self.requests("power", "energy")
