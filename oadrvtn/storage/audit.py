@@ -132,8 +132,10 @@ def found(
 # As bytes, for what somebody wrote there need not be text.
 _RAW = (
     f"SELECT number, at, {', '.join(f'CAST({name} AS BLOB)' for name in _CHAINED)}, asked, status, left_out, hash"
-    " FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+    " FROM audit WHERE number >= ? ORDER BY number LIMIT ?"
 )
+_LEAST = -(2**63)
+"""The lowest number that somebody could write there."""
 
 
 def verify(txn: Txn, after: Head, known: Head | None = None) -> tuple[Head, Broken | None, bool]:
@@ -142,11 +144,14 @@ def verify(txn: Txn, after: Head, known: Head | None = None) -> tuple[Head, Brok
     ``known`` is a head of before, from the log: without one it cannot be seen that rows are missing at the end, or
     that all was written anew.
     """
-    rows = txn.exec_driver_sql(_RAW, (after.number, PIECE)).fetchall()
+    least = after.number + 1 if after.number else _LEAST
+    rows = txn.exec_driver_sql(_RAW, (least, PIECE)).fetchall()
     for number, at, *middle, asked, status, left_out, stored in rows:
+        if number < 1:
+            return after, Broken(number, "is none that the log begins with"), True
         if number != after.number + 1:
             return after, Broken(after.number + 1, "is missing"), True
-        texts = (text.decode("utf-8", "surrogateescape") for text in middle)
+        texts = (text and text.decode("utf-8", "surrogateescape") for text in middle)
         link = _link(after.hash, (number, at, *texts, asked, status, left_out))
         if link != stored:
             return after, Broken(number, "is not as it was written, or does not belong behind the one before"), True

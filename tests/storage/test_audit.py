@@ -122,6 +122,25 @@ class TamperingTests(AuditTestCase):
             broken = self.found()
             self.assertEqual(3, broken and broken.number, name)
 
+    def test_a_row_before_the_first_is_named(self) -> None:
+        original = self.path.read_bytes()
+        for number in (0, -1, -(2**63)):
+            self.path.write_bytes(original)
+            self.tamper(f"INSERT INTO audit SELECT {number}, {ALL.partition(', ')[2]} FROM audit WHERE number = 3")
+            for known in (None, self.known):
+                broken = self.found(known)
+                self.assertEqual(number, broken and broken.number)
+
+    def test_a_field_without_a_value_is_a_change(self) -> None:
+        self.tamper(
+            f"CREATE TABLE copy AS SELECT {ALL} FROM audit",
+            "UPDATE copy SET who = NULL WHERE number = 3",
+            "DROP TABLE audit",
+            "ALTER TABLE copy RENAME TO audit",
+        )
+        broken = self.found()
+        self.assertEqual(3, broken and broken.number)
+
     def test_a_row_that_is_gone_from_the_middle_is_named(self) -> None:
         self.tamper("DELETE FROM audit WHERE number IN (4, 5)")
         self.assertEqual(Broken(4, "is missing"), self.found())
