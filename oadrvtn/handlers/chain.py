@@ -43,7 +43,7 @@ from ..model.report import (
 )
 from ..model.schema import Message
 from ..model.values import shown
-from ..security import signature
+from ..security import fingerprint, signature
 from ..security.signature import SignatureRefused, Signed, Signer
 from ..storage import vens
 from ..vtn import replay
@@ -204,10 +204,13 @@ class Chain:
         level = self._level(exchange)
         exchange.signs = signature.is_signed(root)
         if level != "off" and exchange.signs:
+            signer = self._signer(exchange)
+            if fingerprint.short(signer) in self.vtn.revoked:
+                raise SignatureRefused("the certificate that signs for this VEN is revoked")
             verified = partial(
                 signature.verify,
                 root,
-                [self._signer(exchange)],
+                [signer],
                 exchange.certificate_der(),
                 self.vtn.now(),
                 enveloped=bends.LATE_SIGNATURE in allowed,

@@ -24,6 +24,7 @@ from oadrvtn.security.certificates import Credential
 from oadrvtn.security.signature import Signed, Signer, is_signed, verify
 from oadrvtn.storage import nonces, vens
 from oadrvtn.vtn import duties, registration, replay
+from oadrvtn.vtn.certificates import restore, revoke
 from oadrvtn.wire import decode, encode
 from oadrvtn.wire.parser import parse
 from tests.handlers.house import House, Logged, code, create, made
@@ -199,6 +200,14 @@ class VerifyTests(SynchronousTestCase):
         self.office.refused("EiEvent", self.office.signed(REQUEST), "0 may sign")
         self.office.write(registration.set_signing_fingerprint, "ven-1", None)
         self.assertEqual("200", code(self.office.answer("EiEvent", self.office.signed(REQUEST))))
+
+    def test_a_certificate_for_signing_that_is_revoked_signs_nothing_more(self) -> None:
+        office, signing = self.office, ven("signing").fingerprint
+        office.write(registration.set_signing_fingerprint, "ven-1", signing)
+        self.successResultOf(office.vtn.write("revoke", revoke, signing, None))
+        office.refused("EiEvent", office.signed(REQUEST, "signing"), "is revoked")
+        self.successResultOf(office.vtn.write("restore", restore, signing, None))
+        self.assertEqual("200", code(office.answer("EiEvent", office.signed(REQUEST, "signing"))))
 
     def test_the_window_is_that_of_the_configuration_also_after_a_change_of_it(self) -> None:
         office = self.office
