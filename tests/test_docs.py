@@ -307,7 +307,7 @@ class ReferenceTests(SynchronousTestCase):
 
     def test_each_metric_is_told(self) -> None:
         counters: Any = {"messages": {}, "tls_refused": {}, "bends": {}, "readings_dropped": {}, "limited": {}}
-        counters |= {"certificates_expiring": {}, "crls": {}, "ocsp_answers": {}}
+        counters |= {"certificates_expiring": {}, "crls": {}, "ocsp_answers": {}, "api_refused": {}}
         metrics = Metrics(version="0").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
         exposed = metrics.decode()
         names = re.findall(r"^# HELP (oadrvtn\w*)", exposed, re.MULTILINE)

@@ -36,7 +36,7 @@ def exposed() -> dict[str, set[str]]:
     """The names that /metrics has, with their labels."""
     counters: Any = {"messages": {("oadrPoll", "200"): 1}, "tls_refused": {"why": 1}, "bends": {"bare_root": 1}}
     counters |= {"readings_dropped": {(): 1}, "certificates_expiring": {"ven": 1}, "limited": {"connections": 1}}
-    counters |= {"crls": {"good": 1}, "ocsp_answers": {"good": 1}}
+    counters |= {"crls": {"good": 1}, "ocsp_answers": {"good": 1}, "api_refused": {"401": 1}}
     text = Metrics(version="0", vtn_id="v").text(defaultdict(float), defaultdict(int), defaultdict(Times), **counters)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text.decode()):
@@ -146,6 +146,12 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(len(alert_queries()), len(alerts))
         told = page("operating").partition("What each alert means")[2].partition("\nBackup\n")[0]
         self.assertEqual(alerts, column(told, r"``(\w+)``$"))
+
+    def test_whatever_was_refused_has_its_panel(self) -> None:
+        shown = {name for query in dashboard_queries() for name, _ in asked(query)}
+        counted = {name for name in exposed() if name.endswith("_total") and name.startswith("oadrvtn_")}
+        self.assertEqual({"oadrvtn_readings_dropped_total"}, counted - shown)
+        self.assertLessEqual({"oadrvtn_crls", "oadrvtn_certificates_expiring", "oadrvtn_vens_suspended"}, shown)
 
     def test_the_dashboard_has_one_place_for_each_panel(self) -> None:
         panels = DASHBOARD["panels"]

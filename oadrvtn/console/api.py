@@ -147,7 +147,7 @@ async def _metrics(api: Api, request: IRequest) -> bytes:
         gauges, waiting | vtn.database.waiting, times,
         messages=api.answers, tls_refused=api.refused, bends=bends, readings_dropped=dropped, limited=vtn.limited,
         certificates_expiring=expiring, crls=Counter(each.state for each in api.crls()),
-        ocsp_answers=api.ocsp_answers,
+        ocsp_answers=api.ocsp_answers, api_refused=api._clerk.refused,
     )  # fmt: skip
 
 

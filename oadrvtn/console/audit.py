@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -105,16 +106,22 @@ def _head(txn: Txn, now: datetime) -> tuple[Head, Changes]:
 
 
 class Clerk(Service):
-    """Writes what was refused, though not each of too many, and logs the head each hour and at the end."""
+    """Writes what was refused, though not each of too many, and logs the head each hour and at the end.
+
+    ``refused`` counts each of them, by HTTP status.
+    """
 
     def __init__(self, vtn: Vtn) -> None:
         self._vtn = vtn
         self._allowances = {known: _Allowance(at=vtn.clock.seconds()) for known in (True, False)}
+        self.refused: Counter[str] = Counter()
         self._loop = LoopingCall(self.tell)
         self._loop.clock = vtn.clock
 
     def note(self, action: Action) -> None:
         """Write what had no effect; who shows no known token does not use up what others may have written."""
+        if action.status >= 400:
+            self.refused[str(action.status)] += 1
         allowance = self._allowances[bool(action.who)]
         if allowance.take(self._vtn.clock.seconds()):
             action, allowance.left_out = attrs.evolve(action, left_out=allowance.left_out), 0

@@ -53,6 +53,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "readings_dropped": ("Readings that were dropped because they were old, in all", ()),
     "ocsp_answers": ("What OCSP responders said of certificates", ("status",)),
     "bends": ("Messages that were mended before they could be read", ("bend",)),
+    "api_refused": ("Requests to the API that were refused", ("status",)),
     "limited": ("What was refused because of a limit", ("limit",)),
 }
 

@@ -39,6 +39,17 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(1, samples["oadrvtn_messages_total", "oadrPoll", "463"])
         self.assertEqual(2, samples["oadrvtn_tls_refused_total", 'no "certificate"\n'])
 
+    def test_operators_that_were_refused_are_counted_by_why_and_each_of_them(self) -> None:
+        self.assertNotIn(("oadrvtn_api_refused_total", "401"), self.samples())
+        for _ in range(6):
+            self.office.ask("GET", "/api/v1/vens", token="a-guess-at-a-token")
+        self.office.ask("GET", "/api/v1/vens", token="a-guess-at-a-token")
+        self.office.ask("POST", "/api/v1/events", {"level": 2})
+        self.office.ask("GET", "/api/v1/vens")
+        samples = self.samples()
+        counted = {labels[0]: n for (name, *labels), n in samples.items() if name == "oadrvtn_api_refused_total"}
+        self.assertEqual({"401": 6, "429": 1, "422": 1}, counted)
+
     def test_bends_count_whether_they_are_on_disk_or_not(self) -> None:
         self.office.registered()
         entry = self.successResultOf(self.office.vtn.identify(certificate("ven-1")))

@@ -276,7 +276,8 @@ class ForwardedTests(SynchronousTestCase):
 
     def test_a_request_that_waits_behind_another_changes_nothing_for_that(self) -> None:
         self.connect()
-        self.server.service.gate = gate = Deferred()
+        gate: Deferred[Any] = Deferred()
+        self.server.service.gate = gate
         other = authority().issue_client("ven2")
         requests = [
             head(b"Content-Length: 1", b"X-SSL-Client-Cert: " + escaped(credential)) + b"x"
