@@ -194,7 +194,11 @@ class Chain:
         return exchange
 
     def parse(self, exchange: Exchange) -> Exchange:
-        """Bytes to tree."""
+        """Bytes to tree.  Of who has sent too much so many are read as it may send answers: it may be one."""
+        if exchange.wait and exchange.entry:
+            if exchange.entry.answers.take(self.vtn.clock.seconds()):
+                raise TooOften
+            exchange.heard = True
         exchange.element = parse(exchange.body)
         return exchange
 
@@ -283,7 +287,7 @@ class Chain:
         """May this VEN send this message here and now?"""
         message, entry = exchange.message, exchange.entry
         if entry and isinstance(message, _TO_THE_VTN):
-            exchange.wait = entry.answers.take(self.vtn.clock.seconds())
+            exchange.wait = 0.0 if exchange.heard else entry.answers.take(self.vtn.clock.seconds())
             if not exchange.wait:
                 exchange.is_free()
         if exchange.wait:

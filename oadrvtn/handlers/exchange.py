@@ -39,7 +39,8 @@ class Exchange:
     asked about it, ``late`` whether the time to answer is over.  ``error`` is why it was refused, ``incident`` under
     what the log has more of a fault of ours.  ``status``, ``answer`` and ``retry_after`` (seconds) are what the
     transport writes, ``seals`` whether that is signed.  ``taken`` are the buckets that it took a token from, ``wait``
-    is in how many seconds the VEN may say more, where it has said too much.
+    is in how many seconds the VEN may say more, where it has said too much; ``heard``: it was read nevertheless, at the
+    cost of an answer.
     """
 
     resource: ServiceResource
@@ -62,6 +63,7 @@ class Exchange:
     seals: bool = False
     taken: tuple[Bucket, ...] = ()
     wait: float = 0.0
+    heard: bool = False
     once: Callable[[Rule], Rule] = _as_it_is
     reply: Message | None = None
     status: int = 200

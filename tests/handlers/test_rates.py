@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.handlers import chain
 from oadrvtn.handlers.exchange import Exchange
 from oadrvtn.model.config import Config, Limits
 from oadrvtn.model.messages import MESSAGES
@@ -13,6 +14,7 @@ from oadrvtn.model.party import OadrResponse
 from oadrvtn.vtn.rates import Rate
 from oadrvtn.vtn.vtn import ANSWERS
 from oadrvtn.wire import encode
+from oadrvtn.wire.parser import parse
 from tests.handlers.house import House as AnyHouse
 from tests.handlers.house import Logged, certificate, code, create, made, poll
 from tests.vtn.house import response
@@ -86,6 +88,18 @@ class RateTests(SynchronousTestCase):
     def test_to_register_again_fills_no_bucket(self) -> None:
         statuses = self.house.statuses("EiRegisterParty", create(), AT_ONCE + 1)
         self.assertEqual([200] * AT_ONCE + [503], statuses)
+
+    def test_what_is_too_much_is_not_even_read_beyond_the_answers_that_it_may_be(self) -> None:
+        house, read = self.house, []
+        self.patch(chain, "parse", lambda body: read.append(body) or parse(body))
+        query = made("oadrQueryRegistration")
+        self.assertEqual([200] * AT_ONCE + [503] * 95, house.statuses("EiRegisterParty", query, 100))
+        self.assertEqual(2 * AT_ONCE, len(read))
+        said = OadrResponse(response=response())
+        self.assertEqual([503], house.statuses("OadrPoll", said, 1))
+        house.clock.advance(10)
+        self.assertEqual([200], house.statuses("EiRegisterParty", query, 1))
+        self.assertEqual([200, 503], house.statuses("OadrPoll", said, 2))
 
     def test_what_cannot_be_read_counts_too(self) -> None:
         self.assertEqual([400] * AT_ONCE + [503], self.house.statuses("OadrPoll", b"<", AT_ONCE + 1))
