@@ -180,6 +180,10 @@ class Office:
         case = SynchronousTestCase()
         body = {"ven_id": ven_id, "fingerprints": [colons(certificate(ven_id))]}
         case.assertEqual(201, self.ask("POST", "/api/v1/vens", body).status)
+        self.registers(ven_id)
+
+    def registers(self, ven_id: str) -> None:
+        """A VEN that was added registers."""
         self.says(
             ven_id,
             OadrCreatePartyRegistration(

@@ -59,6 +59,8 @@ async def test_the_command_line_speaks_https_to_the_certificate_that_it_knows_or
     own.touch(0o600)
     own.write_text(known.output.split()[-1])
     url = f"https://localhost:{vtn.api_port}"
+    options = ("--url", url, "--token-file", own, "--ca", vtn.certs / "ca.crt")
+    assert "VENs" in (await cli(vtn, *options, "status")).output
     remote = {"OADRVTN_URL": url, "OADRVTN_TOKEN_FILE": str(own), "OADRVTN_CA": str(vtn.certs / "ca.crt")}
     assert "VENs" in (await cli(vtn, "status", **remote)).output
     refused = await cli(vtn, "token", "list", **remote)
