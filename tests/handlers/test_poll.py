@@ -17,12 +17,12 @@ from oadrvtn.model.config import Security
 from oadrvtn.model.event import EiTarget, Interval, OadrReportPayload, PayloadFloat
 from oadrvtn.model.report import OadrRegisteredReport, OadrReport, OadrUpdatedReport, OadrUpdateReport
 from oadrvtn.security.signature import Signer
-from oadrvtn.vtn import duties, events, registration
+from oadrvtn.vtn import certificates, duties, events, registration
 from oadrvtn.vtn.vtn import Vtn
 from oadrvtn.wire import encode
 from oadrvtn.wire.codec import to_xml
 from oadrvtn.wire.parser import parse
-from tests.handlers.house import START, House, code, poll
+from tests.handlers.house import START, House, certificate, code, poll
 from tests.security.link import server_ec
 from tests.vtn.house import response, spec
 
@@ -241,6 +241,18 @@ class AgainTests(SynchronousTestCase):
             self.assertEqual("asked" if what == "an event" else "read", how, what)
             waits = what in ("an event", "an event for it", "its registration")
             self.assertEqual(waits, name != "oadrResponse", what)
+
+    def test_who_is_put_out_hears_nothing_of_before(self) -> None:
+        for rule, arguments in (
+            (certificates.suspend, ("ven-1",)),
+            (certificates.revoke, (None, "ven-1")),
+            (registration.remove, ("ven-1",)),
+        ):
+            house = self.house()
+            self.assertEqual(("oadrResponse", "known"), self.polled(house))
+            house.write(rule, *arguments)
+            self.assertIsNone(house.resources["OadrPoll"].again(certificate("ven-1"), encode(poll())))
+            self.assertEqual("463", code(house.answer("OadrPoll", poll())))
 
     def test_an_event_that_was_sent_is_no_reason_to_say_nothing_from_then_on(self) -> None:
         house = self.house()
