@@ -162,17 +162,18 @@ def run_storm(output: Output, vens: int, processes: int, poll: float, outage: fl
 
 
 @main.command("overload", help=overload.__doc__)
-@click.option("--vens", default=400, show_default=True, type=click.IntRange(20), help="VENs, a connection each.")
+@click.option("--vens", default=1000, show_default=True, type=click.IntRange(20), help="VENs, a connection each.")
 @click.option("--seconds", default=15.0, show_default=True, help="How long there is too much to do.")
+@click.option("--calm", default=10.0, show_default=True, help="Seconds that are looked at after that.")
 @click.pass_obj
-def run_overload(output: Output, vens: int, seconds: float) -> None:
+def run_overload(output: Output, vens: int, seconds: float, calm: float) -> None:
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
-        output.show("overload", overload.run(Path(directory), vens, seconds, output.track))
+        output.show("overload", overload.run(Path(directory), vens, seconds, calm, output.track))
 
 
 @main.command("hostile", help=hostile.__doc__)
-@click.option("--connections", default=2000, show_default=True, type=click.IntRange(2), help="Those that do nothing.")
+@click.option("--connections", default=2000, show_default=True, type=click.IntRange(1), help="Those of each kind.")
 @click.option("--seconds", default=10.0, show_default=True, help="Of each of the three parts.")
 @click.pass_obj
 def run_hostile(output: Output, connections: int, seconds: float) -> None:

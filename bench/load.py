@@ -223,22 +223,22 @@ class Load:
     def start(self, job: dict[str, Any]) -> dict[str, Any]:
         """Get the certificates and offer reports."""
         self._scenario = SCENARIOS[job["scenario"]]
-        self._expected = self._scenario.answer.encode()
-        self._vens = [Ven(job, self._scenario, name) for name in job["vens"]]
+        self.expected = self._scenario.answer.encode()
+        self.vens = [Ven(job, self._scenario, name) for name in job["vens"]]
         self._next = 0
         if self._scenario.intervals:
-            self._together(self._vens, lambda _, ven: ven.begin_to_report(job["offer"]))
+            self.together(self.vens, lambda _, ven: ven.begin_to_report(job["offer"]))
         return {}
 
     def touch(self, _: dict[str, Any]) -> dict[str, Any]:
         """Have every VEN seen."""
-        self._together(self._vens, lambda _, ven: ven.touch())
+        self.together(self.vens, lambda _, ven: ven.touch())
         return {}
 
     def prepare(self, job: dict[str, Any]) -> dict[str, Any]:
         """Make messages of the VENs in turn."""
-        count = len(self._vens)
-        turn = [self._vens[(self._next + number) % count] for number in range(job["count"])]
+        count = len(self.vens)
+        turn = [self.vens[(self._next + number) % count] for number in range(job["count"])]
         self._next = (self._next + job["count"]) % count
         self._messages = [(ven, ven.message()) for ven in turn]
         return {}
@@ -252,18 +252,18 @@ class Load:
             due = started + number / rate if rate else 0.0
             if rate and (wait := due - time.monotonic()) > 0:
                 time.sleep(wait)
-            message[0].answer = message[0].send(message[1], self._expected)
+            message[0].answer = message[0].send(message[1], self.expected)
             latencies[number] = time.monotonic() - due
 
-        self._together(self._messages, send)
+        self.together(self._messages, send)
         seconds = time.monotonic() - started
         answer = self._messages[-1][0].answer.decode()
         return {"seconds": seconds, "answer": answer, "latencies": latencies if rate else []}
 
-    def _together(self, items: Sequence[Any], do: Callable[[int, Any], object]) -> None:
+    def together(self, items: Sequence[Any], do: Callable[[int, Any], object]) -> None:
         """All items, in their order, on several threads: no VEN is on two of them."""
         failures: list[Exception] = []
-        place = {ven.name: number % _THREADS for number, ven in enumerate(self._vens)}
+        place = {ven.name: number % _THREADS for number, ven in enumerate(self.vens)}
 
         def work(thread: int) -> None:
             try:
@@ -285,13 +285,12 @@ class Load:
             raise failures[0]
 
 
-def main() -> None:
+def main(load: Load) -> None:
     """Do what stdin says, until it is closed."""
-    load = Load()
     for line in sys.stdin:
         command = json.loads(line)
         print(json.dumps(getattr(load, command["do"])(command)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(Load())

@@ -2,6 +2,8 @@
 
 First as fast as they are answered, which is the rate that it bears; then twice that, whatever is answered and although
 it says when to come back; then a poll of every VEN now and then until nobody is turned away any more.
+
+The VENs are a program, too: some processes on a core of their own, with a thread for each VEN.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +22,31 @@ import attrs
 from oadrvtn.console.client import Client
 
 from .house import Track
-from .load import Ven, WrongAnswer
-from .scenarios import SCENARIOS, Scenario
-from .servers import Ours, Pki
+from .load import Load, Ven, WrongAnswer, main
+from .scenarios import SCENARIOS
+from .servers import LoadProcess, Ours, Pki
 
 _SCENARIO = "report-100"
-_CALM = 10.0
-"""Seconds that are looked at after the load."""
-_EACH = 0.5
+_PROCESSES = 2
+_FEW = 8
+"""VENs of each process that find out what is borne: enough to keep the VTN busy."""
+_EACH = 1.0
 """Seconds between two polls of a VEN then."""
+_STACK = 256 * 1024
+"""Bytes of a thread's stack: there are many."""
 _SHED = re.compile(rb"HTTP/1.1 503.*retry-after: *([0-9]+)", re.DOTALL | re.IGNORECASE)
 
 
-@attrs.define
+@attrs.frozen
 class Outcome:
-    """What became of a message: when it was due, how long its answer took, in how many seconds it may come again."""
+    """What became of a message: when it was due, how long its answer took from then, how late it was sent, and in how
+    many seconds it may come again, if it was shed.
+    """
 
     due: float
     seconds: float
-    retry_after: int | None = None
+    late: float
+    retry_after: int | None
 
 
 def percentile(seconds: Sequence[float], share: float) -> float | None:
@@ -46,102 +55,120 @@ def percentile(seconds: Sequence[float], share: float) -> float | None:
     return round(found[int(len(found) * share)] * 1000, 1) if found else None
 
 
-def _send(ven: Ven, message: bytes, answer: bytes, due: float) -> Outcome:
-    """Send it; 503 with Retry-After is an answer, any other that is not as it must be is a WrongAnswer."""
-    try:
-        ven.send(message, answer)
-    except WrongAnswer as wrong:
-        shed = _SHED.match(wrong.answer)
-        if not shed:
-            raise
-        return Outcome(due, time.monotonic() - due, int(shed[1]))
-    return Outcome(due, time.monotonic() - due)
+class Crowd(Load):
+    """The VENs of a process, each of which waits for its own answers only."""
+
+    def flat_out(self, job: dict[str, Any]) -> list[Any]:
+        """Reports of a few for so many ``seconds``, each right after the answer to the one before."""
+        end = time.monotonic() + job["seconds"]
+
+        def dues() -> Iterator[float]:
+            while (now := time.monotonic()) < end:
+                yield now
+
+        return self._all(self.vens[:_FEW], lambda _: dues(), self._report)
+
+    def flood(self, job: dict[str, Any]) -> list[Any]:
+        """Reports at a ``rate`` from ``start`` for so many ``seconds``, whatever is answered.
+
+        Who is free sends the next.  One that nobody is free for in time goes out late, and its time counts from when
+        it was due.
+        """
+        start, rate, end, turn = job["start"], job["rate"], job["start"] + job["seconds"], numbers()
+
+        def dues() -> Iterator[float]:
+            while (due := start + next(turn) / rate) < end and time.monotonic() < end:
+                yield due
+
+        return self._all(self.vens, lambda _: dues(), self._report)
+
+    def calm(self, job: dict[str, Any]) -> list[Any]:
+        """A poll of each VEN now and then for so many ``seconds``."""
+        start, count = time.monotonic(), len(self.vens)
+
+        def dues(number: int) -> Iterator[float]:
+            due = start + _EACH * number / count
+            while due < start + job["seconds"]:
+                yield due
+                due = max(due + _EACH, time.monotonic())
+
+        return self._all(self.vens, dues, lambda ven: ven.send(ven.request("OadrPoll", ven.poll), b"oadr"))
+
+    def _report(self, ven: Ven) -> object:
+        return ven.send(ven.message(), self.expected)
+
+    def _all(
+        self, vens: Sequence[Ven], dues: Callable[[int], Iterator[float]], send: Callable[[Ven], object]
+    ) -> list[Any]:
+        outcomes: list[Any] = []
+        failures: list[Exception] = []
+
+        def work(number: int, ven: Ven) -> None:
+            try:
+                for due in dues(number):
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    sent, again = time.monotonic(), None
+                    try:
+                        send(ven)
+                    except WrongAnswer as wrong:
+                        if not (shed := _SHED.match(wrong.answer)):
+                            raise
+                        again = int(shed[1])
+                    outcomes.append((due, time.monotonic() - due, sent - due, again))
+            except Exception as failure:
+                failures.append(failure)
+
+        threads = [threading.Thread(target=work, args=pair) for pair in enumerate(vens)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return outcomes
 
 
-def _together(vens: Sequence[Ven], work: Callable[[int, Ven], list[Outcome]]) -> list[Outcome]:
-    """What all VENs have to tell, each on a thread of its own."""
-    outcomes: list[Outcome] = []
-    failures: list[Exception] = []
+def _each(crowds: Sequence[LoadProcess], command: str, **options: Any) -> list[Outcome]:
+    """What all of them answer to a command that they get at the same time."""
+    found: list[list[Any]] = []
+    failures: list[RuntimeError] = []
 
-    def run(number: int, ven: Ven) -> None:
+    def do(crowd: LoadProcess) -> None:
         try:
-            outcomes.extend(work(number, ven))
-        except Exception as failure:
+            found.extend(crowd.do(command, **options))
+        except RuntimeError as failure:
             failures.append(failure)
 
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(vens)]
+    threads = [threading.Thread(target=do, args=(crowd,)) for crowd in crowds]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return outcomes
+    return [Outcome(*one) for one in found]
 
 
-def _at_a_rate(vens: Sequence[Ven], scenario: Scenario, rate: float, seconds: float) -> list[Outcome]:
-    """So many messages a second in all, in turns; a VEN whose answer is late sends the next one right after it."""
-    start, answer = time.monotonic() + 0.5, scenario.answer.encode()
-
-    def work(number: int, ven: Ven) -> list[Outcome]:
-        found = []
-        due = start + number / rate
-        while due < start + seconds:
-            time.sleep(max(0.0, due - time.monotonic()))
-            found.append(_send(ven, ven.message(), answer, due))
-            due = max(due + len(vens) / rate, time.monotonic())
-        return found
-
-    return _together(vens, work)
-
-
-def _as_fast_as_answered(vens: Sequence[Ven], scenario: Scenario, seconds: float) -> list[Outcome]:
-    end, answer = time.monotonic() + seconds, scenario.answer.encode()
-
-    def work(_: int, ven: Ven) -> list[Outcome]:
-        found = []
-        while (now := time.monotonic()) < end:
-            found.append(_send(ven, ven.message(), answer, now))
-        return found
-
-    return _together(vens, work)
-
-
-def _polls(vens: Sequence[Ven]) -> list[Outcome]:
-    end = time.monotonic() + _CALM
-
-    def work(number: int, ven: Ven) -> list[Outcome]:
-        found = []
-        due = time.monotonic() + _EACH * number / len(vens)
-        while due < end:
-            time.sleep(max(0.0, due - time.monotonic()))
-            found.append(_send(ven, ven.request("OadrPoll", ven.poll), b"oadr", due))
-            due = max(due + _EACH, time.monotonic())
-        return found
-
-    return _together(vens, work)
-
-
-def run(directory: Path, count: int, seconds: float, track: Track[Any]) -> dict[str, Any]:
+def run(directory: Path, count: int, seconds: float, calm: float, track: Track[Any]) -> dict[str, Any]:
     """The figures; a RuntimeError where an answer was neither 200 nor 503, or what was acknowledged is not stored."""
     scenario = SCENARIOS[_SCENARIO]
     pki = Pki.make(directory / "certs", count, False, track)
     server = Ours(directory, pki, scenario)
+    crowds: list[LoadProcess] = []
     try:
-        job = {"certs": str(pki.directory), "ca": pki.server["ca"], "port": server.port}
-        vens = [Ven(job, scenario, name) for name in pki.vens]
-        for ven in track(vens, "offering reports", count):
-            ven.begin_to_report(offer=True)
-        borne = _as_fast_as_answered(vens[:8], scenario, seconds / 2)
+        for number in track(range(_PROCESSES), "offering reports", _PROCESSES):
+            crowds.append(LoadProcess(server, pki.vens[number::_PROCESSES], __name__))
+        borne = _each(crowds, "flat_out", seconds=seconds / 2)
         rate = 2 * len(borne) / (seconds / 2)
-        loaded = _at_a_rate(vens, scenario, rate, seconds)
-        ended = time.monotonic()
-        calm = _polls(vens)
+        start = time.monotonic() + 0.5
+        loaded = _each(crowds, "flood", start=start, rate=rate / _PROCESSES, seconds=seconds)
+        ended = start + seconds
+        after = _each(crowds, "calm", seconds=calm)
         acknowledged = sum(one.retry_after is None for one in (*borne, *loaded)) * scenario.intervals
-        for ven in vens:
-            ven.close()
         health = Client.of(server.config).call("GET", "status")
     finally:
+        for crowd in crowds:
+            crowd.stop()
         server.stop()
     connection = sqlite3.connect(f"file:{server.config.database_path}?mode=ro", uri=True)
     [[stored]] = connection.execute("SELECT count(*) FROM readings")
@@ -150,12 +177,14 @@ def run(directory: Path, count: int, seconds: float, track: Track[Any]) -> dict[
         raise RuntimeError(f"{acknowledged} readings were acknowledged, {stored} are stored")
     took = [one for one in loaded if one.retry_after is None]
     shed = [one for one in loaded if one.retry_after is not None]
-    late = [one.due + one.seconds - ended for one in calm if one.retry_after is not None]
     told = [one.retry_after for one in shed if one.retry_after is not None]
     return {
         "vens": count,
         "borne_per_second": round(rate / 2, 1),
+        "due_per_second": round(rate, 1),
         "sent_per_second": round(len(loaded) / seconds, 1),
+        "sent_late_p99_ms": percentile([one.late for one in loaded], 0.99),
+        "not_sent": int(rate * seconds) - len(loaded),
         "accepted_per_second": round(len(took) / seconds, 1),
         "shed_per_second": round(len(shed) / seconds, 1),
         "retry_after_seconds": f"{min(told)} to {max(told)}" if told else "",
@@ -165,7 +194,14 @@ def run(directory: Path, count: int, seconds: float, track: Track[Any]) -> dict[
         "shed_p99_ms": percentile([one.seconds for one in shed], 0.99),
         "readings_acknowledged": acknowledged,
         "readings_lost": acknowledged - stored,
-        "recovered_after_seconds": round(max(late, default=0.0), 1),
-        "polls_p99_ms_after": percentile([one.seconds for one in calm if one.due > ended + 5], 0.99),
+        "recovered_after_seconds": round(
+            max((one.due + one.seconds - ended for one in after if one.retry_after is not None), default=0.0), 1
+        ),
+        "polls_p99_ms_after": percentile([one.seconds for one in after if one.due > ended + calm / 2], 0.99),
         "vens_online": health["vens_online"],
     }
+
+
+if __name__ == "__main__":
+    threading.stack_size(_STACK)
+    main(Crowd())

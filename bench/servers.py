@@ -268,19 +268,19 @@ class Floor(Server):
 
 
 class LoadProcess:
-    """The VENs of one server, on the other core."""
+    """The VENs of one server, on the other core: all of its scenario, or ``vens``; ``module`` is the program."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, vens: Sequence[str] | None = None, module: str = "bench.load") -> None:
         scenario, pki, self._name = server.scenario, server.pki, server.name
         self._process = subprocess.Popen(
-            pinned(cores()[1], sys.executable, "-m", "bench.load"),
+            pinned(cores()[1], sys.executable, "-m", module),
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.vens = pki.vens[: scenario.vens]
+        self.vens = pki.vens[: scenario.vens] if vens is None else vens
         self.do(
             "start",
             scenario=scenario.name,

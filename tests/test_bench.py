@@ -64,6 +64,22 @@ class BenchTests(SynchronousTestCase):
         self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("vens", "online", "offline")))
         self.assertLess(0, figures["back_seconds"])
 
+    def test_with_too_much_to_do_each_message_is_taken_or_shed_or_told_as_not_sent(self) -> None:
+        figures = self.figures("overload", "--vens=20", "--seconds=1", "--calm=1")
+        self.assertEqual((20, 0), (figures["vens"], figures["readings_lost"]))
+        self.assertLess(0, figures["readings_acknowledged"])
+        sent = figures["accepted_per_second"] + figures["shed_per_second"]
+        self.assertAlmostEqual(figures["sent_per_second"], sent, delta=0.2)
+        self.assertAlmostEqual(figures["due_per_second"], figures["sent_per_second"] + figures["not_sent"], delta=2)
+        self.assertAlmostEqual(2 * figures["borne_per_second"], figures["due_per_second"], delta=0.2)
+
+    def test_the_silent_and_the_slow_are_there_while_others_are_served(self) -> None:
+        figures = self.figures("hostile", "--connections=5", "--seconds=1.5")
+        self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("silent", "dripping", "cut_off")))
+        self.assertLess(0, figures["bytes_dripped"])
+        for what in ("quiet", "silent", "slow"):
+            self.assertLess(0, figures[f"{what}_p99_ms"])
+
     def test_what_costs_more_than_it_did_ends_the_guard_with_an_error(self) -> None:
         kept = {"one": 1.0, "two": 2.0}
         self.assertEqual([], guard.lost({"one": 1.29, "two": 0.1}, kept))

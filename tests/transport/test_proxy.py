@@ -190,6 +190,17 @@ class ConnectionTests(SynchronousTestCase):
             self.assertTrue(inside.lost)
             self.insides.built.clear()
 
+    def test_connections_are_counted_to_the_address_of_the_client_and_not_to_the_proxy(self) -> None:
+        server = Server(connections_per_address=1)
+        self.factory.wrappedFactory = server.site
+        began = []
+        for client in ("192.0.2.7", "192.0.2.8", "192.0.2.7"):
+            self.connect().dataReceived(version_1(Four(client), 1025, Four("10.0.0.1"), 443))
+            began.append(self.transport.disconnected)
+        self.assertEqual([False, False, True], began)
+        self.assertEqual({"connections_per_address": 1}, server.limited)
+        self.assertEqual({"192.0.2.7", "192.0.2.8"}, {one.neighbourhood for one in server.site.connections})
+
     def test_a_proxy_that_speaks_for_itself_is_the_client(self) -> None:
         self.connect().dataReceived(version_2(b"", command=0x20, family=0))
         ((address, inside),) = self.insides.built
