@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, cast, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete
 
 from .database import Txn
 from .tables import house, instant, microseconds, nonces
 
-_SINCE = select(cast(house.c.value, BigInteger)).where(house.c.key == "nonces")
-_USE = insert(nonces).on_conflict_do_nothing().returning(nonces.c.signer)
+# Raw SQL, for each signed message runs both.
+_SINCE = "SELECT CAST(value AS INTEGER) FROM house WHERE key = 'nonces'"
+_USE = "INSERT INTO nonces (signer, timestamp, nonce) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
 def use(txn: Txn, signer: bytes, timestamp: datetime, nonce: str) -> bool:
     """Note a message; False for one that was here before."""
-    return txn.execute(_USE, {"signer": signer, "timestamp": timestamp, "nonce": nonce}).first() is not None
+    return txn.exec_driver_sql(_USE, (signer, microseconds(timestamp), nonce)).rowcount == 1
 
 
 def since(txn: Txn) -> datetime | None:
     """Of messages that were signed before this instant it is not known any more whether they were here."""
-    found = txn.execute(_SINCE).scalar()
+    found = txn.exec_driver_sql(_SINCE).scalar()
     return None if found is None else instant(found)
 
 
