@@ -184,7 +184,13 @@ def run_hostile(output: Output, connections: int, seconds: float) -> None:
 
 @main.command("compare", help=compare.__doc__)
 @click.argument("scenarios", nargs=-1, type=click.Choice(list(SCENARIOS)))
-@click.option("--vens", default=500, show_default=True, type=click.IntRange(1), help="VENs that take turns.")
+@click.option(
+    "--vens",
+    default=500,
+    show_default=True,
+    type=click.IntRange(1),
+    help="VENs that take turns; too few would sign more than they may.",
+)
 @click.option("--repetitions", default=3, show_default=True, type=click.IntRange(1), help="Of each server.")
 @click.option("--seconds", default=10.0, show_default=True, help="The length of each repetition.")
 @click.option("--warm-up", default=5.0, show_default=True, help="Seconds before the first one.")

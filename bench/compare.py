@@ -26,9 +26,10 @@ from .house import Track
 from .scenarios import SCENARIOS, Scenario
 from .servers import Floor, LoadProcess, Ours, Pki, Server, Theirs, conditions
 
-_FIRST = 8
+_FIRST = 2
 """Messages of the first round: the later ones are as many as take ``_ROUND`` seconds."""
-_ROUND = 2.0
+_ROUND = 1.5
+"""Seconds of a round.  All of it is signed before, and openleadr takes what was signed up to five seconds ago."""
 _AT_MOST = 20_000
 _AFTER = 0.05
 """Seconds until what a server does after its last answer is counted too."""
@@ -104,11 +105,15 @@ class Contender:
     def time(self, seconds: float) -> None:
         """Send at the scenario's rate, whatever is answered."""
         self.load.do("touch")
-        left = max(1, int(self.server.scenario.rate * seconds))
+        rate = self.server.scenario.rate
+        left = max(1, int(rate * seconds))
+        most = min(self._most(), max(1, int(rate * _ROUND)))  # fresh signatures for each of the rounds
         while left > 0:
-            count = min(left, self._most())
-            self.latencies += self._round(count, self.server.scenario.rate)[2]
+            count = min(left, most)
+            ends = time.monotonic() + count / rate
+            self.latencies += self._round(count, rate)[2]
             left -= count
+            time.sleep(max(0.0, ends - time.monotonic()))
 
     def figures(self) -> dict[str, Any]:
         """What it came to."""
