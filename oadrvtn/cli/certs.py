@@ -91,6 +91,12 @@ def _life(text: str) -> timedelta:
         raise click.UsageError(f"--valid: {error}") from error
 
 
+def _written(file: Path, as_json: bool) -> None:
+    if as_json:
+        return print_json({"file": str(file)})
+    click.echo(f"{file} is written")
+
+
 @crl.command("list")
 @_directory
 @json_option
@@ -112,18 +118,20 @@ def list_crl(directory: Path, as_json: bool) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_valid
 @_directory
-def add_crl(files: tuple[Path, ...], valid: str, directory: Path) -> None:
+@json_option
+def add_crl(files: tuple[Path, ...], valid: str, directory: Path, as_json: bool) -> None:
     """Revoke the certificates in FILES, and write the list anew.  There is no way back: issue new ones."""
     revoked = [certificates.load_certificates(file)[0] for file in files]
-    click.echo(f"{certificates.write_crl(directory, revoked, _life(valid))} is written")
+    _written(certificates.write_crl(directory, revoked, _life(valid)), as_json)
 
 
 @crl.command("write")
 @_valid
 @_directory
-def write_crl(valid: str, directory: Path) -> None:
+@json_option
+def write_crl(valid: str, directory: Path, as_json: bool) -> None:
     """Write the list anew as it is, good from now; an empty one, where there is none yet."""
-    click.echo(f"{certificates.write_crl(directory, (), _life(valid))} is written")
+    _written(certificates.write_crl(directory, (), _life(valid)), as_json)
 
 
 _file = click.argument("file", type=click.Path(path_type=Path))

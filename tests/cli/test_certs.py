@@ -128,7 +128,7 @@ class CrlTests(CliTestCase):
     def test_it_is_written_anew_with_another_end(self) -> None:
         self.certs("crl", "write", "--valid", "1d")
         soon = self.revoked()["valid_to"]
-        self.certs("crl", "write", "--valid", "2d")
+        self.has(self.certs("crl", "write", "--valid", "2d", "--json"), '"file"', "ca.crl")
         self.assertLess(soon, self.revoked()["valid_to"])
         self.has(self.refused("certs", "crl", "write", "--valid", "long", code=2), "--valid")
 

@@ -28,5 +28,5 @@ async def test_each_line_from_start_to_stop_is_an_object(tmp_path: Path, program
     assert await process.end(SIGTERM) == -SIGTERM
     lines = [json.loads(line) for line in process.output.splitlines()]
     assert lines[-1]["message"] == "Server Shut Down."
-    (told,) = (line for line in lines if line["message"].startswith("operator: POST"))
+    (told,) = (line for line in lines if line["message"].startswith("operator 'local': POST"))
     assert (told["level"], told["fields"]["status"]) == ("info", 201)

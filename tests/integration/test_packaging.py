@@ -75,7 +75,7 @@ def test_the_readme_holds_both_command_lines_word_for_word() -> None:
     assert lines.count(RUN) == lines.count(TEST) == 1
 
 
-def test_ci_runs_the_readmes_test_command_and_then_trial(tmp_path: Path) -> None:
+def test_ci_runs_the_readmes_test_command_then_trial_and_the_guard(tmp_path: Path) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(CHECKOUT / ".ci" / "run", tmp_path / ".ci")
     (tmp_path / "README.rst").write_text(f"Run::\n\n    {RUN}\n\nTest::\n\n    {TEST} --word-for-word\n")
@@ -95,4 +95,5 @@ def test_ci_runs_the_readmes_test_command_and_then_trial(tmp_path: Path) -> None
         "pip install -e .[test]",
         "python -m pytest --word-for-word",
         "python -m twisted.trial tests",
+        "python -m bench --quiet guard",
     ]
