@@ -9,7 +9,18 @@ import click
 
 from ..security.certificates import printable
 from . import ids
-from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_pairs, print_table
+from .screen import (
+    ask,
+    ask_all,
+    consent_option,
+    dry_run_option,
+    json_option,
+    only_tried,
+    print_json,
+    print_pairs,
+    print_table,
+    trial_option,
+)
 
 
 @click.group()
@@ -66,6 +77,7 @@ def print_effects(effects: Iterable[Mapping[str, Any]]) -> None:
 @click.argument("name")
 @click.option("--group-id", help="Its ID, as VENs are told it; NAME if left out.")
 @click.option("--ven", "ven_ids", type=ids.VEN, multiple=True, help="A VEN of the group; may be repeated.")
+@trial_option
 @json_option
 def create_group(name: str, group_id: str | None, ven_ids: tuple[str, ...], as_json: bool) -> None:
     """Make a group."""
@@ -76,6 +88,7 @@ def create_group(name: str, group_id: str | None, ven_ids: tuple[str, ...], as_j
 @group.command("rename")
 @click.argument("group_id", type=ids.GROUP)
 @click.argument("name")
+@trial_option
 @json_option
 def rename_group(group_id: str, name: str, as_json: bool) -> None:
     """Give a group another name."""
@@ -84,7 +97,8 @@ def rename_group(group_id: str, name: str, as_json: bool) -> None:
 
 @group.command("delete")
 @click.argument("group_id", type=ids.GROUP)
-@click.confirmation_option(prompt="Its VENs lose the events that they have by this group.  Go on?")
+@consent_option("Its VENs lose the events that they have by this group.  Go on?")
+@trial_option
 @json_option
 def delete_group(group_id: str, as_json: bool) -> None:
     """Forget a group; its VENs lose the events that they have by it."""

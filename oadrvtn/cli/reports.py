@@ -9,7 +9,7 @@ import click
 
 from ..security.certificates import printable
 from . import ids
-from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_table
+from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_table, trial_option
 
 
 @click.group()
@@ -229,6 +229,7 @@ def want(report_name: str, dry_run: bool, as_json: bool, **options: str | None) 
 
 @report.command("unwant")
 @click.argument("wish_id", type=ids.WISH)
+@trial_option
 @json_option
 def unwant(wish_id: str, as_json: bool) -> None:
     """Want readings no more; the VENs are told to stop."""

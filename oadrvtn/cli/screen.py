@@ -34,6 +34,8 @@ def ask(method: str, *path: str, **more: Any) -> Any:
         if url and not token_file:
             raise click.UsageError("--url wants a token: name its file by --token-file or OADRVTN_TOKEN_FILE")
         root.obj = Client.at(url, token_file, ca) if url else Client.of(configuration(), token_file, ca)
+    if root.meta.get(_TRIED):
+        more["query"] = {"dry_run": "1"}
     return root.obj.call(method, *path, **more)
 
 
@@ -115,6 +117,31 @@ def print_json(value: Any) -> None:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the API says, for programs.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what that would do.")
+
+_TRIED = f"{__name__}.tried"
+
+
+def _try(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_TRIED] = True
+        click.echo("Only tried, nothing is done.  It would be:", err=True)
+
+
+trial_option = click.option(
+    "--dry-run", is_flag=True, is_eager=True, expose_value=False, callback=_try, help="Only show what that would do."
+)
+"""The same for a command whose one request is a write: what it shows is what it would show."""
+
+
+class _Consent(click.Option):
+    def prompt_for_value(self, ctx: click.Context) -> Any:
+        """Nobody has to agree to what is only tried."""
+        return bool(ctx.meta.get(_TRIED)) or super().prompt_for_value(ctx)
+
+
+def consent_option(prompt: str) -> Callable[[Any], Any]:
+    """``--yes``, and the question that is asked without it."""
+    return click.confirmation_option(prompt=prompt, cls=_Consent)
 
 
 def only_tried(dry_run: bool) -> dict[str, Any]:

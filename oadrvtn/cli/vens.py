@@ -18,6 +18,7 @@ from . import ids
 from .screen import (
     ask,
     ask_all,
+    consent_option,
     dry_run_option,
     json_option,
     only_tried,
@@ -26,6 +27,7 @@ from .screen import (
     print_table,
     progress,
     said,
+    trial_option,
 )
 
 
@@ -183,6 +185,7 @@ def _values(traits: Iterable[Mapping[str, Any]]) -> list[str]:
     metavar="AA:BB:...",
     help='The whole SHA-256 of the certificate it signs with; "default": the one of its connections.',
 )
+@trial_option
 @json_option
 def change_ven(ven_id: str, name: str | None, as_json: bool, **its_own: str | None) -> None:
     """Give a VEN another name, or what the configuration has for all of them as its own.
@@ -223,6 +226,7 @@ _certificate_files = click.option(
 @click.option("--fingerprint", "known", multiple=True, metavar="AA:BB:...", help="SHA-256, whole or its last 10 bytes.")
 @_certificate_files
 @click.option("--name", help="A name for people.")
+@trial_option
 @json_option
 def add_ven(ven_id: str, known: tuple[str, ...], files: tuple[Path, ...], name: str | None, as_json: bool) -> None:
     """Let a VEN in, known by one or two certificates.
@@ -363,6 +367,7 @@ def waiting(known: str | None, as_json: bool) -> None:
 @click.argument("known", type=ids.CANDIDATE, metavar="FINGERPRINT")
 @click.option("--ven-id", help="The venID it gets; if left out the one that it says it is, else a new one.")
 @click.option("--name", help="A name for people.")
+@trial_option
 @json_option
 def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> None:
     """Let in a certificate that waits.
@@ -377,7 +382,8 @@ def approve(known: str, ven_id: str | None, name: str | None, as_json: bool) -> 
 
 @ven.command("remove")
 @click.argument("ven_id", type=ids.VEN)
-@click.confirmation_option(prompt="This forgets the VEN with its readings and answers.  Go on?")
+@consent_option("This forgets the VEN with its readings and answers.  Go on?")
+@trial_option
 @json_option
 def remove(ven_id: str, as_json: bool) -> None:
     """Forget a VEN, its readings and its answers."""
