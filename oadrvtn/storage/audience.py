@@ -117,15 +117,24 @@ def sizes(txn: Txn) -> dict[str, int]:
 
 def traits_of(txn: Txn, ven_id: str) -> list[Trait]:
     """A VEN's traits, by kind and value."""
-    query = select(traits.c.kind, traits.c.value, traits.c.source).where(traits.c.ven_id == ven_id)
-    return [Trait(*row) for row in txn.execute(query.order_by(traits.c.kind, traits.c.value, traits.c.source))]
+    return [Trait(*row) for row in txn.execute(_TRAITS, {"ven_id": ven_id})]
+
+
+_TRAITS = (
+    select(traits.c.kind, traits.c.value, traits.c.source)
+    .where(traits.c.ven_id == bindparam("ven_id"))
+    .order_by(traits.c.kind, traits.c.value, traits.c.source)
+)
 
 
 def add_traits(txn: Txn, ven_ids: Iterable[str], found: Collection[Trait]) -> None:
     """Give each of these VENs these traits, which it may have already."""
     rows = [{"ven_id": ven_id, **attrs.asdict(trait)} for ven_id in ven_ids for trait in found]
     if rows:
-        txn.execute(upsert(traits).on_conflict_do_nothing(), rows)
+        txn.execute(_ADD, rows)
+
+
+_ADD = upsert(traits).on_conflict_do_nothing()
 
 
 def said_of(txn: Txn, ven_ids: Collection[str], kinds: Collection[str]) -> dict[tuple[str, str], list[str]]:

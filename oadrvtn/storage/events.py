@@ -462,19 +462,21 @@ def supersede(txn: Txn, event_id: str) -> None:
     txn.execute(update(ledger).where(open_lines).values(state="superseded", wants="nothing"))
 
 
+_SHOW_AGAIN = (
+    update(ledger)
+    .where(ledger.c.ven_id == bindparam("of"), ledger.c.wants != "answer")
+    .where(
+        select(events.c.event_id)
+        .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False), _HERE)
+        .exists()
+    )
+    .values(wants="delivery", deliveries=0)
+)
+
+
 def show_again(txn: Txn, ven_id: str, now: datetime) -> None:
     """Make a VEN that registers anew be shown its events again; what it opted stays."""
-    txn.execute(
-        update(ledger)
-        .where(ledger.c.ven_id == ven_id, ledger.c.wants != "answer")
-        .where(
-            select(events.c.event_id)
-            .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False), _HERE)
-            .exists()
-        )
-        .values(wants="delivery", deliveries=0),
-        {"now": now},
-    )
+    txn.execute(_SHOW_AGAIN, {"of": ven_id, "now": now})
 
 
 # A delivery of an earlier epoch has reached a VEN that has forgotten it since.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import String, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Integer, String, bindparam, case, delete, func, insert, select, update
 
 from .audience import among, parameter
 from .database import Txn
@@ -57,6 +57,23 @@ _WAITING = (
     _ENTRY.where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), outbox.c.state.in_(OPEN))
     .order_by((outbox.c.kind == "register_report").desc(), outbox.c.id)
 )  # fmt: skip
+
+_CLOSE = update(outbox).where(among(outbox.c.id, bindparam("ids", type_=String)), outbox.c.state.in_(OPEN))
+_SUPERSEDE = update(outbox).where(outbox.c.ven_id == bindparam("of"), outbox.c.state.in_(OPEN))
+_ITS_LAST = (
+    select(outbox.c.id)
+    .where(outbox.c.ven_id == bindparam("of"))
+    .order_by(outbox.c.id.desc())
+    .limit(bindparam("keep", type_=Integer))
+)
+_FORGET = delete(outbox).where(
+    outbox.c.ven_id == bindparam("of"), outbox.c.state.not_in(OPEN), outbox.c.id.not_in(_ITS_LAST)
+)
+_LENGTHS = (
+    select(outbox.c.ven_id, func.count())
+    .where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), outbox.c.state.in_(OPEN))
+    .group_by(outbox.c.ven_id)
+)
 
 
 def put(txn: Txn, **values: Any) -> int:
@@ -112,26 +129,19 @@ def close(
 ) -> None:
     """Close entries that are open, in this state, with what the VEN answered."""
     if closed := list(ids):
-        txn.execute(
-            update(outbox)
-            .where(among(outbox.c.id, closed), outbox.c.state.in_(OPEN))
-            .values(state=state, closed_at=now, response_code=code, response_description=text)
-        )
+        answer = {"response_code": code, "response_description": text}
+        txn.execute(_CLOSE, {"ids": parameter(closed), "state": state, "closed_at": now, **answer})
 
 
 def supersede(txn: Txn, ven_id: str, now: datetime, kinds: Iterable[str] | None = None) -> None:
     """Close what is open of a VEN's entries, of all kinds or these, because something newer takes its place."""
-    statement = update(outbox).where(outbox.c.ven_id == ven_id, outbox.c.state.in_(OPEN))
-    if kinds is not None:
-        statement = statement.where(outbox.c.kind.in_(list(kinds)))
-    txn.execute(statement.values(state="superseded", closed_at=now))
+    statement = _SUPERSEDE if kinds is None else _SUPERSEDE.where(outbox.c.kind.in_(list(kinds)))
+    txn.execute(statement, {"of": ven_id, "state": "superseded", "closed_at": now})
 
 
 def forget(txn: Txn, ven_id: str, keep: int) -> None:
     """Drop a VEN's closed entries that are not among its last ``keep``."""
-    last = select(outbox.c.id).where(outbox.c.ven_id == ven_id).order_by(outbox.c.id.desc()).limit(keep)
-    closed = delete(outbox).where(outbox.c.ven_id == ven_id, outbox.c.state.not_in(OPEN))
-    txn.execute(closed.where(outbox.c.id.not_in(last)))
+    txn.execute(_FORGET, {"of": ven_id, "keep": keep})
 
 
 _OFFERED = (
@@ -153,9 +163,7 @@ def count_offers(txn: Txn, offers: list[dict[str, Any]]) -> None:
 
 def lengths(txn: Txn, ven_ids: Iterable[str]) -> dict[str, int]:
     """How many entries each of these VENs has still to be told of, or to answer; those without any are left out."""
-    open_ = outbox.c.ven_id, func.count()
-    query = select(*open_).where(among(outbox.c.ven_id, list(ven_ids)), outbox.c.state.in_(OPEN))
-    return {ven_id: count for ven_id, count in txn.execute(query.group_by(outbox.c.ven_id))}
+    return {ven_id: count for ven_id, count in txn.execute(_LENGTHS, {"ven_ids": parameter(list(ven_ids))})}
 
 
 _COUNT_OPEN = select(func.count()).select_from(outbox).where(outbox.c.state.in_(OPEN))

@@ -63,6 +63,7 @@ _PENDING = _PROVIDED.where(provided.c.ven_id == bindparam("ven"), _IS_PENDING).o
     provided.c.created_at, provided.c.report_request_id
 )
 
+_END = update(provided).where(provided.c.ven_id == bindparam("ven"), _IS_PENDING)
 _ADVANCE = (
     update(provided)
     .where(_KEY)
@@ -125,10 +126,8 @@ def change(txn: Txn, ven_id: str, report_request_id: str, **values: Any) -> None
 
 def end(txn: Txn, ven_id: str, state: str, ids: Iterable[str] | None = None) -> None:
     """End in this state what is pending of a VEN's requests, all of them or these, before their entries are closed."""
-    statement = update(provided).where(provided.c.ven_id == ven_id, _IS_PENDING)
-    if ids is not None:
-        statement = statement.where(provided.c.report_request_id.in_(list(ids)))
-    txn.execute(statement.values(state=state, next_at=None))
+    statement = _END if ids is None else _END.where(provided.c.report_request_id.in_(list(ids)))
+    txn.execute(statement, {"ven": ven_id, "state": state, "next_at": None})
 
 
 def advance(txn: Txn, steps: list[dict[str, Any]]) -> None:

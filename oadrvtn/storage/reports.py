@@ -9,7 +9,21 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, String, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ..model.config import WantedReport
 from .audience import GROUP, PROGRAM, among, parameter
@@ -105,6 +119,37 @@ _NAMED = _REQUEST.where(
     among(report_requests.c.report_request_id, bindparam("ids", type_=String)),
 )
 _ADD = insert(report_requests)
+_OFFER = insert(capabilities).returning(capabilities.c.id)
+_CURRENT = _CAPABILITY.where(capabilities.c.ven_id == bindparam("ven_id")).order_by(capabilities.c.id.desc()).limit(1)
+_ITS_OWN = report_requests.c.ven_id == bindparam("of")
+_ALL = _REQUEST.where(_ITS_OWN).order_by(report_requests.c.created_at)
+_IN_STATES = _ALL.where(report_requests.c.state.in_(bindparam("states", expanding=True)))
+_WISHES = select(wishes.c.wish_id, wishes.c.document).order_by(wishes.c.created_at, wishes.c.wish_id)
+_WISHED = select(
+    *(report_requests.c[name] for name in ("ven_id", "report_specifier_id", "wish_id", "report_request_id", "state"))
+).where(report_requests.c.wish_id.is_not(None), among(report_requests.c.ven_id, bindparam("ven_ids", type_=String)))
+_CHANGE = update(report_requests).where(
+    _ITS_OWN,
+    among(report_requests.c.report_request_id, bindparam("ids", type_=String)),
+    report_requests.c.state.in_(bindparam("from_states", expanding=True)),
+)
+_SAMPLED = and_(report_requests.c.granularity > 0, report_requests.c.one_shot.is_(False))
+_ACCEPT = _CHANGE.values(
+    {
+        name: case((_SAMPLED, func.coalesce(report_requests.c[name], report_requests.c.starts_at)), else_=None)
+        for name in ("gaps_until", "look_at")
+    }
+)
+_UNANSWERED = and_(
+    report_requests.c.state == "requested", report_requests.c.wish_id.is_(None), report_requests.c.fills.is_(None)
+)
+_SUPERSEDE = update(report_requests).where(
+    _ITS_OWN,
+    report_requests.c.state.in_(OPEN),
+    ~_UNANSWERED,
+    ~among(report_requests.c.report_request_id, bindparam("but", type_=String)),
+)
+_WISH_ANEW = update(report_requests).where(_ITS_OWN, report_requests.c.wish_id.is_not(None)).values(wish_id=None)
 _FIELDS = [field.name for field in attrs.fields(ReportRequest)]
 
 
@@ -113,14 +158,12 @@ _FIELDS = [field.name for field in attrs.fields(ReportRequest)]
 
 def add_capability(txn: Txn, ven_id: str, document: bytes, now: datetime) -> int:
     """A new version of what a VEN can report; its id."""
-    statement = insert(capabilities).values(ven_id=ven_id, received_at=now, document=document)
-    return txn.execute(statement.returning(capabilities.c.id)).scalar_one()
+    return txn.execute(_OFFER, {"ven_id": ven_id, "received_at": now, "document": document}).scalar_one()
 
 
 def current_capability(txn: Txn, ven_id: str) -> Capability | None:
     """What a VEN last said it can report."""
-    query = _CAPABILITY.where(capabilities.c.ven_id == ven_id).order_by(capabilities.c.id.desc()).limit(1)
-    row = txn.execute(query).first()
+    row = txn.execute(_CURRENT, {"ven_id": ven_id}).first()
     return Capability(*row) if row else None
 
 
@@ -171,8 +214,7 @@ def put_wish(txn: Txn, wish_id: str, wanted: str, now: datetime) -> None:
 
 def wishes_put(txn: Txn) -> dict[str, str]:
     """The standing wishes that were put: JSON by wish_id, the oldest first."""
-    query = select(wishes.c.wish_id, wishes.c.document).order_by(wishes.c.created_at, wishes.c.wish_id)
-    return {wish_id: wanted for wish_id, wanted in txn.execute(query)}
+    return {wish_id: wanted for wish_id, wanted in txn.execute(_WISHES)}
 
 
 def drop_wish(txn: Txn, wish_id: str) -> None:
@@ -248,10 +290,8 @@ def wished(txn: Txn, ven_ids: Collection[str]) -> dict[tuple[str, str, str], tup
 
     (report_request_id, state) by (ven_id, report_specifier_id, wish_id).
     """
-    asked = report_requests.c
-    query = select(asked.ven_id, asked.report_specifier_id, asked.wish_id, asked.report_request_id, asked.state)
-    query = query.where(asked.wish_id.is_not(None), among(asked.ven_id, ven_ids))
-    return {(ven_id, specifier, wish_id): (id, state) for ven_id, specifier, wish_id, id, state in txn.execute(query)}
+    rows = txn.execute(_WISHED, {"ven_ids": parameter(ven_ids)})
+    return {(ven_id, specifier, wish_id): (id, state) for ven_id, specifier, wish_id, id, state in rows}
 
 
 def forget_wishes(txn: Txn, ids: Collection[str]) -> None:
@@ -273,10 +313,9 @@ def add_request(txn: Txn, request: ReportRequest) -> None:
 
 def requests_of(txn: Txn, ven_id: str, states: Iterable[str] | None = None) -> list[ReportRequest]:
     """A VEN's requests, in any or in these states, the oldest first."""
-    query = _REQUEST.where(report_requests.c.ven_id == ven_id)
-    if states is not None:
-        query = query.where(report_requests.c.state.in_(list(states)))
-    return _requests(txn.execute(query.order_by(report_requests.c.created_at)))
+    if states is None:
+        return _requests(txn.execute(_ALL, {"of": ven_id}))
+    return _requests(txn.execute(_IN_STATES, {"of": ven_id, "states": list(states)}))
 
 
 def states_of(txn: Txn, ven_id: str) -> list[tuple[str, str]]:
@@ -310,15 +349,7 @@ def get_request(txn: Txn, ven_id: str, report_request_id: str) -> ReportRequest 
 
 def change_requests(txn: Txn, ven_id: str, ids: Collection[str], from_states: Iterable[str], **values: Any) -> None:
     """Set columns of those of a VEN's requests that are in one of these states."""
-    txn.execute(
-        update(report_requests)
-        .where(
-            report_requests.c.ven_id == ven_id,
-            among(report_requests.c.report_request_id, ids),
-            report_requests.c.state.in_(list(from_states)),
-        )
-        .values(**values)
-    )
+    txn.execute(_CHANGE, {"of": ven_id, "ids": parameter(ids), "from_states": list(from_states), **values})
 
 
 def stop_requests(txn: Txn, ids: Collection[str], now: datetime) -> None:
@@ -332,13 +363,8 @@ def accept_requests(
     txn: Txn, ven_id: str, ids: Collection[str], from_states: Iterable[str], now: datetime, **values: Any
 ) -> None:
     """A VEN has taken on what it was asked; from the start on, each periodic sample that does not come is missed."""
-    asked = report_requests.c
-    sampled = and_(asked.granularity > 0, asked.one_shot.is_(False))
-    first = {
-        name: case((sampled, func.coalesce(asked[name], asked.starts_at)), else_=None)
-        for name in ("gaps_until", "look_at")
-    }
-    change_requests(txn, ven_id, ids, from_states, state="accepted", changed_at=now, **first, **values)
+    becomes = {"state": "accepted", "changed_at": now, **values}
+    txn.execute(_ACCEPT, {"of": ven_id, "ids": parameter(ids), "from_states": list(from_states), **becomes})
 
 
 def supersede_requests(txn: Txn, ven_id: str, now: datetime, but: Collection[str] = ()) -> None:
@@ -347,15 +373,8 @@ def supersede_requests(txn: Txn, ven_id: str, now: datetime, but: Collection[str
     What an operator asks and the VEN did not answer yet stays, and so does what is named by ``but``; every wish
     may be asked of it again.
     """
-    unanswered = and_(
-        report_requests.c.state == "requested", report_requests.c.wish_id.is_(None), report_requests.c.fills.is_(None)
-    )
-    its_own = update(report_requests).where(report_requests.c.ven_id == ven_id)
-    over = its_own.where(
-        report_requests.c.state.in_(OPEN), ~unanswered, ~among(report_requests.c.report_request_id, but)
-    )
-    txn.execute(over.values(state="superseded", changed_at=now))
-    txn.execute(its_own.where(report_requests.c.wish_id.is_not(None)).values(wish_id=None))
+    txn.execute(_SUPERSEDE, {"of": ven_id, "but": parameter(but), "state": "superseded", "changed_at": now})
+    txn.execute(_WISH_ANEW, {"of": ven_id})
 
 
 def forget(txn: Txn, ven_id: str, keep: int) -> None:
@@ -364,24 +383,31 @@ def forget(txn: Txn, ven_id: str, keep: int) -> None:
     What brought readings stays, and what a wish is not to ask again.  Of what the VEN can report the versions go
     that nothing needs, but for the newest: data that are under way may still come.
     """
+    txn.execute(_FORGET_REQUESTS, {"of": ven_id, "keep": keep})
+    txn.execute(_FORGET_VERSIONS, {"of": ven_id})
+
+
+def _forgetting() -> tuple[Delete, Delete]:
+    """What drops requests, and then versions."""
     asked = report_requests.c
-    its_own = asked.ven_id == ven_id
     brought = readings.c.report_request_id == asked.report_request_id
-    has_readings = select(readings.c.ven_id).where(readings.c.ven_id == ven_id, brought).exists()
+    has_readings = select(readings.c.ven_id).where(readings.c.ven_id == bindparam("of"), brought).exists()
     over = or_(asked.state.not_in(OPEN), and_(asked.state == "requested", asked.fills.is_not(None)))
-    last = select(asked.report_request_id).where(its_own).order_by(asked.created_at.desc()).limit(keep)
-    txn.execute(
-        delete(report_requests).where(
-            its_own, over, asked.wish_id.is_(None), asked.report_request_id.not_in(last), ~has_readings
-        )
+    last = select(asked.report_request_id).where(_ITS_OWN).order_by(asked.created_at.desc())
+    last = last.limit(bindparam("keep", type_=Integer))
+    requests = delete(report_requests).where(
+        _ITS_OWN, over, asked.wish_id.is_(None), asked.report_request_id.not_in(last), ~has_readings
     )
     needed = select(asked.capability_id).where(
-        its_own, asked.capability_id.is_not(None), or_(asked.state.in_(OPEN), has_readings)
+        _ITS_OWN, asked.capability_id.is_not(None), or_(asked.state.in_(OPEN), has_readings)
     )
-    of_the_ven = capabilities.c.ven_id == ven_id
+    of_the_ven = capabilities.c.ven_id == bindparam("of")
     newest = select(capabilities.c.id).where(of_the_ven).order_by(capabilities.c.id.desc()).limit(_MOST_VERSIONS)
     unneeded = and_(capabilities.c.id.not_in(newest), capabilities.c.id.not_in(needed))
-    txn.execute(delete(capabilities).where(of_the_ven, unneeded))
+    return requests, delete(capabilities).where(of_the_ven, unneeded)
+
+
+_FORGET_REQUESTS, _FORGET_VERSIONS = _forgetting()
 
 
 def to_look_at(txn: Txn, now: datetime, most: int) -> list[ReportRequest]:

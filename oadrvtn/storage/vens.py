@@ -162,9 +162,12 @@ def add_many(txn: Txn, rows: list[dict[str, Any]], known: Iterable[tuple[str, by
             txn.execute(insert(table), values)
 
 
+_CHANGE = update(vens).where(vens.c.ven_id == bindparam("of"))  # sets what it is given a value of
+
+
 def change(txn: Txn, ven_id: str, **values: Any) -> None:
     """Set columns of a VEN."""
-    txn.execute(update(vens).where(vens.c.ven_id == ven_id).values(**values))
+    txn.execute(_CHANGE, {"of": ven_id, **values})
 
 
 def remove(txn: Txn, ven_id: str) -> None:
