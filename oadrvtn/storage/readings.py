@@ -261,10 +261,14 @@ _WITH_OLD = """
 SELECT ven_id, EXISTS (SELECT 1 FROM readings WHERE readings.ven_id = vens.ven_id AND start < ?)
 FROM vens WHERE ven_id > ? ORDER BY ven_id LIMIT ?
 """
+# Of a VEN whose history came of late only so many are looked at, the oldest: what is behind them goes once they do.
+_MOST_LOOKED_AT = 20_000
 _DROP = """
 DELETE FROM readings WHERE (ven_id, report_request_id, r_id, start) IN (
-  SELECT ven_id, report_request_id, r_id, start FROM readings
-  WHERE ven_id = ? AND start < ? AND received_at < ? LIMIT ?)
+  SELECT ven_id, report_request_id, r_id, start FROM (
+    SELECT ven_id, report_request_id, r_id, start, received_at FROM readings
+    WHERE ven_id = ? AND start < ? ORDER BY start LIMIT ?)
+  WHERE received_at < ? LIMIT ?)
 """
 _DROP_STATES = "DELETE FROM resource_states WHERE ven_id > ? AND ven_id <= ? AND received_at < ?"
 
@@ -280,7 +284,7 @@ def drop_before(txn: Txn, before: datetime, ven_id: str, most_vens: int, most: i
     done, dropped = ven_id, 0
     for one, has_old in some:
         if has_old:
-            dropped += txn.exec_driver_sql(_DROP, (one, first, first, most - dropped)).rowcount
+            dropped += txn.exec_driver_sql(_DROP, (one, first, _MOST_LOOKED_AT, first, most - dropped)).rowcount
         if dropped >= most:
             break
         done = one

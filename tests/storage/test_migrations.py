@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 from twisted.trial.unittest import SynchronousTestCase
 
-from oadrvtn.storage import events, reports, vens
+from oadrvtn.storage import events, readings, reports, vens
 from oadrvtn.storage import migrations as module
 from oadrvtn.storage.database import Database
 from oadrvtn.storage.tables import instant
@@ -30,19 +30,26 @@ FIRST = (
 """What version 0001 may hold."""
 
 
-class UpgradeTests(SynchronousTestCase):
-    """From the first version."""
+READINGS = tuple(
+    f"INSERT INTO readings (ven_id, report_request_id, r_id, start, value, received_at)"
+    f" VALUES ('ven-1', 'r-1', 'power', {AT + n}, {n}, {AT})"
+    for n in range(3)
+)
 
-    def setUp(self) -> None:
+
+class UpgradeCase(SynchronousTestCase):
+    def upgrade(self, *steps: tuple[str, tuple[str, ...]]) -> None:
+        """A database that had these versions, with what was written in each, is opened."""
         path = Path(self.mktemp())
         config = Config()
         config.set_main_option("script_location", str(Path(module.__file__).parent))
         engine = create_engine(f"sqlite:///{path}")
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "0001")
-            for statement in FIRST:
-                connection.exec_driver_sql(statement)
+            for version, statements in steps:
+                alembic.command.upgrade(config, version)
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
         engine.dispose()
         self.database = Database(path)
         self.database.start()
@@ -50,6 +57,19 @@ class UpgradeTests(SynchronousTestCase):
 
     def read(self, query: Any, *arguments: Any) -> Any:
         return self.successResultOf(self.database.read("test", query, *arguments))
+
+
+class CountTests(UpgradeCase):
+    def test_readings_of_before_are_counted(self) -> None:
+        self.upgrade(("0001", FIRST), ("0005", READINGS))
+        self.assertEqual({"readings": 3, "readings_dropped": 0}, self.read(readings.counts))
+
+
+class UpgradeTests(UpgradeCase):
+    """From the first version."""
+
+    def setUp(self) -> None:
+        self.upgrade(("0001", FIRST))
 
     def test_vens_and_their_requests_are_there(self) -> None:
         ven = self.read(vens.get, "ven-1")

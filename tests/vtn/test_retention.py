@@ -28,6 +28,12 @@ def came_at_once(txn: Any, now: datetime) -> tuple[None, Changes]:
     return None, NOTHING
 
 
+def the_last_came_at_once(txn: Any, now: datetime) -> tuple[None, Changes]:
+    """The youngest reading came when it began."""
+    txn.exec_driver_sql("UPDATE readings SET received_at = start WHERE start = (SELECT max(start) FROM readings)")
+    return None, NOTHING
+
+
 class RetentionCase(SynchronousTestCase):
     kept = 86400.0
 
@@ -80,6 +86,18 @@ class DropTests(RetentionCase):
         self.ven.report(self.asked, reading("power", -40, -40 * HOUR, "PT1M"))
         self.house.round()
         self.assertEqual([-40], self.hours())
+
+    def test_of_a_history_that_came_of_late_only_the_oldest_are_looked_at(self) -> None:
+        intervals = [reading("power", hour, hour * HOUR, "PT1M") for hour in (-50, -45, -40)]
+        self.ven.report(self.asked, *intervals)
+        self.house.write(the_last_came_at_once)
+        with patch.object(rows, "_MOST_LOOKED_AT", 2):
+            self.house.write(readings.forget, self.house.vtn.config)
+        self.assertEqual([-50, -45, -40], self.hours())
+        self.house.clock.advance(HOUR + duties.INTERVAL)
+        with patch.object(rows, "_MOST_LOOKED_AT", 3):
+            self.house.write(readings.forget, self.house.vtn.config)
+        self.assertEqual([-50, -45], self.hours())
 
     def test_what_becomes_old_goes_within_an_hour_or_so(self) -> None:
         self.report(-23.5, 0)
@@ -141,6 +159,9 @@ class DropTests(RetentionCase):
             self.assertNotIn("SCAN readings", plan, statement)
             if "EXISTS" in statement:
                 self.assertIn("USING COVERING INDEX ix_readings_ven_id_start (ven_id=? AND start<?)", plan)
+            if "DELETE FROM readings" in statement:
+                self.assertIn("ix_readings_ven_id_start (ven_id=? AND start<?)", plan)
+                self.assertNotIn("ORDER BY", plan)  # the oldest are read in order, not sorted out of all
 
 
 class ForEverTests(RetentionCase):
