@@ -17,6 +17,10 @@ from .servers import Ours, Pki
 
 _SCENARIO = Scenario(name="storm", title="storm", rate=0)
 _PATIENCE = 240.0
+_SOON = 60.0
+"""Seconds within which all are to be back."""
+_GIVEN_UP = 180.0
+"""Seconds after the kill after which nobody is waited for any more."""
 _COME = 100
 """So many VENs connect in a second at first."""
 
@@ -24,7 +28,10 @@ _COME = 100
 def run(
     directory: Path, vens: int, processes: int, poll: float, outage: float, fresh: bool, track: Track[Any]
 ) -> dict[str, Any]:
-    """The figures; ``offline`` is to be 0, ``back_seconds`` counts from when the VTN listens again."""
+    """The figures; ``holds``: all were back in time and none was marked offline.
+
+    ``back_seconds`` counts from when the VTN was started again and listens.
+    """
     pki = Pki.make(directory / "pki", vens, False, track)
     server = Ours(directory, pki, _SCENARIO)
     job = Job(
@@ -48,6 +55,7 @@ def run(
         before = server.resident()
         next(steps)
         server.kill()
+        died = time.monotonic()
         log = server.directory / "log"
         told = log.stat().st_size  # who comes late at first counts as offline until then
         time.sleep(outage)
@@ -57,9 +65,10 @@ def run(
         next(steps)
         swarm.mark()
         swarm.figures = Figures()
-        back = swarm.everybody(_PATIENCE)
+        patience = max(0.0, died + _GIVEN_UP - time.monotonic())
+        back = swarm.everybody(patience)
         load = os.getloadavg()[0]
-        summary = swarm.figures.summary(back or _PATIENCE)
+        summary = swarm.figures.summary(back or patience)
         for _ in swarm.beats(4 * poll):  # who did not come in time would be offline by now
             pass
         status = Client.of(server.config).call("GET", "status")
@@ -69,14 +78,16 @@ def run(
         for _ in steps:
             pass
         server.stop()
+    offline = log.read_bytes()[told:].count(b"is offline")
     return {
         "vens": vens,
+        "holds": back is not None and back <= _SOON and not offline and status["vens_online"] == vens,
         "processes": processes,
         "came_seconds": came and round(came, 1),
         "start_seconds": round(started, 1),
         "back_seconds": back and round(back, 1),
         "online": status["vens_online"],
-        "offline": log.read_bytes()[told:].count(b"is offline"),
+        "offline": offline,
         "errors": summary["errors"],
         "errors_by_kind": {f"{k['message']}: {e}": n for k in summary["kinds"] for e, n in k["errors"].items()},
         "p99_ms": summary["p99_ms"],
