@@ -1,4 +1,7 @@
-"""The measurements run, with a few VENs, and what they hold to is so."""
+"""The measurements run, with a few VENs, and what they hold to is so.
+
+Those that start programs are in ``integration/test_bench.py``.
+"""
 
 from __future__ import annotations
 
@@ -39,46 +42,11 @@ class BenchTests(SynchronousTestCase):
         for what in ("poll_to_none", "request_to_none"):
             self.assertLess(0, figures[what])
 
-    def test_what_was_acknowledged_survives_two_kills(self) -> None:
-        figures = self.figures("kills", "--vens", "3", "--kills", "2")
-        lost = {name: figures[name] for name in figures if name.startswith(("lost", "offered"))}
-        self.assertEqual(dict.fromkeys(("lost_reports", "lost_answers", "lost_changes", "offered_again"), 0), lost)
-        for what in ("reports", "answers", "changes"):
-            self.assertLess(0, figures[f"{what}_acknowledged"])
-
-    def test_many_vens_stand_beside_few(self) -> None:
-        figures = self.figures("scale", "--vens=40", "--few=4", "--group=10")
-        self.assertEqual((40, 4, 10), tuple(figures[name] for name in ("vens", "few", "group")))
-        self.assertTrue(
-            all(figures[name] > 0 for name in ("start_seconds", "start_mb", "poll_ratio", "event_poll_cpu_ms"))
-        )
-
     def test_readings_are_made_and_looked_at(self) -> None:
         figures = self.figures("readings", "--rows=2000", "--rows=4000", "--vens=10")
         for name in ("insert_100", "newest_100", "last_hour", "day_by_hour", "newest_48_hours", "count", "drop"):
             self.assertLess(0, figures[f"{name}_cpu_ms_at_4000"])
             self.assertIn(f"{name}_ratio", figures)
-
-    def test_a_storm_is_over_when_all_are_back(self) -> None:
-        figures = self.figures("storm", "--vens=5", "--processes=1", "--poll=1", "--outage=0.1")
-        self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("vens", "online", "offline")))
-        self.assertLess(0, figures["back_seconds"])
-
-    def test_with_too_much_to_do_each_message_is_taken_or_shed_or_told_as_not_sent(self) -> None:
-        figures = self.figures("overload", "--vens=20", "--seconds=1", "--calm=1")
-        self.assertEqual((20, 0), (figures["vens"], figures["readings_lost"]))
-        self.assertLess(0, figures["readings_acknowledged"])
-        sent = figures["accepted_per_second"] + figures["shed_per_second"]
-        self.assertAlmostEqual(figures["sent_per_second"], sent, delta=0.2)
-        self.assertAlmostEqual(figures["due_per_second"], figures["sent_per_second"] + figures["not_sent"], delta=2)
-        self.assertAlmostEqual(2 * figures["borne_per_second"], figures["due_per_second"], delta=0.2)
-
-    def test_the_silent_and_the_slow_are_there_while_others_are_served(self) -> None:
-        figures = self.figures("hostile", "--connections=5", "--seconds=1.5")
-        self.assertEqual((5, 5, 0), tuple(figures[name] for name in ("silent", "dripping", "cut_off")))
-        self.assertLess(0, figures["bytes_dripped"])
-        for what in ("quiet", "silent", "slow"):
-            self.assertLess(0, figures[f"{what}_p99_ms"])
 
     def test_what_costs_more_than_it_did_ends_the_guard_with_an_error(self) -> None:
         kept = {"one": 1.0, "two": 2.0}
@@ -110,32 +78,6 @@ class LoadTests(SynchronousTestCase):
         ):
             with self.assertRaises(WrongAnswer):
                 check(answer, expected, signed)
-
-
-class CompareTests(SynchronousTestCase):
-    """These start programs: each of them a few seconds."""
-
-    def compare(self, *options: str) -> list[dict[str, Any]]:
-        """The figures of scenarios, measured for a moment."""
-        kept = Path(self.mktemp())
-        short = ["--repetitions=1", "--seconds=0.2", "--warm-up=0.2", "--latency=0.2", "--vens=3", f"--results={kept}"]
-        done = CliRunner().invoke(main, ["--quiet", "compare", *short, *options], catch_exceptions=False)
-        self.assertEqual(0, done.exit_code, done.output)
-        figures: list[dict[str, Any]] = json.loads(kept.read_text())
-        return figures
-
-    def test_servers_take_turns_and_each_has_its_figures(self) -> None:
-        for figures in self.compare("report-100-signed", "event"):
-            for name in ("ours", "theirs", "floor"):
-                self.assertLess(0, figures[name]["messages"])
-                self.assertLessEqual(figures[name]["p50_ms"], figures[name]["p99_ms"])
-                self.assertEqual(1, len(figures[name]["cpu_ms_each"]))
-
-    def test_a_profile_names_our_functions(self) -> None:
-        short = ["--vens=3", "--seconds=0.2", "report-100"]
-        done = CliRunner().invoke(main, ["--quiet", "--json", "profile", *short], catch_exceptions=False)
-        found = [row["function"] for row in json.loads(done.output)["functions"]]
-        self.assertTrue([one for one in found if "wire/codec.py" in one], found)
 
 
 class ResultsTests(SynchronousTestCase):
