@@ -393,15 +393,19 @@ def remove(ven_id: str, as_json: bool) -> None:
     click.echo(printable(f"{ven_id} is removed"))
 
 
+def _do(ven_id: str, what: str, done: str, as_json: bool) -> None:
+    found = ask("POST", "vens", ven_id, what)
+    if as_json:
+        return print_json(found)
+    click.echo(printable(f"{ven_id} {done}"))
+
+
 @ven.command("suspend")
 @click.argument("ven_id", type=ids.VEN)
 @json_option
 def suspend(ven_id: str, as_json: bool) -> None:
     """Take nothing from a VEN any more, until it is resumed; it stays registered, and what waits for it waits."""
-    found = ask("POST", "vens", ven_id, "suspend")
-    if as_json:
-        return print_json(found)
-    click.echo(printable(f"{ven_id} is suspended: all that it says is refused (463)"))
+    _do(ven_id, "suspend", "is suspended: all that it says is refused (463)", as_json)
 
 
 @ven.command("resume")
@@ -409,10 +413,7 @@ def suspend(ven_id: str, as_json: bool) -> None:
 @json_option
 def resume(ven_id: str, as_json: bool) -> None:
     """End the suspension of a VEN."""
-    found = ask("POST", "vens", ven_id, "resume")
-    if as_json:
-        return print_json(found)
-    click.echo(printable(f"{ven_id} is heard again"))
+    _do(ven_id, "resume", "is heard again", as_json)
 
 
 @ven.command("reregister")
@@ -420,10 +421,7 @@ def resume(ven_id: str, as_json: bool) -> None:
 @json_option
 def reregister(ven_id: str, as_json: bool) -> None:
     """Ask a VEN to register again; it hears of it at its next poll."""
-    found = ask("POST", "vens", ven_id, "request-reregistration")
-    if as_json:
-        return print_json(found)
-    click.echo(printable(f"{ven_id} will be asked to register again"))
+    _do(ven_id, "request-reregistration", "will be asked to register again", as_json)
 
 
 @ven.command("cancel-registration")
@@ -431,7 +429,4 @@ def reregister(ven_id: str, as_json: bool) -> None:
 @json_option
 def cancel_registration(ven_id: str, as_json: bool) -> None:
     """End a VEN's registration; it hears of it at its next poll."""
-    found = ask("POST", "vens", ven_id, "cancel-registration")
-    if as_json:
-        return print_json(found)
-    click.echo(printable(f"{ven_id} will be told that its registration ends"))
+    _do(ven_id, "cancel-registration", "will be told that its registration ends", as_json)
