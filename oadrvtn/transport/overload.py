@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ..model.config import Limits
+from ..vtn.rates import SPREAD
 
 log = Logger()
 
@@ -31,8 +32,6 @@ LASTING = 4
 FEWEST = 16
 """So many connections are always served: fewer are no crowd."""
 _FEWER, _FEWEST_OF, _MORE = 0.75, 0.25, 1.125
-_SPREAD = 3
-"""Who is shed is told to come back within once and three times the setting: not all at the same moment."""
 
 
 class Overload:
@@ -78,7 +77,7 @@ class Overload:
 
     def retry_after(self) -> int:
         """In how many seconds somebody who is shed shall come again."""
-        return math.ceil(self._limits.retry_after * (1 + (_SPREAD - 1) * self._chance()))
+        return math.ceil(self._limits.retry_after * (1 + (SPREAD - 1) * self._chance()))
 
     # --- looking --------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,6 +18,7 @@ from ..storage import vens
 from ..storage.database import Txn
 from . import audience, events, provider, readings, replay, wishes
 from .changes import NOTHING, Changes
+from .rates import SPREAD
 from .vtn import Vtn
 
 INTERVAL = 10.0
@@ -81,6 +83,7 @@ class Duties(Service):
         self._apart = self._clocks_apart()
         self._tick: IDelayedCall | None = None
         self._late = False
+        self._shed, self._away_until = 0, -inf
 
     def startService(self) -> None:
         """Begin the rounds."""
@@ -114,6 +117,14 @@ class Duties(Service):
         self._late = self._late or late >= LATE
         self._wait()
 
+    def _deaf(self) -> bool:
+        """Whether VENs may have spoken unheard: the reactor had no time, or they were told to come again later."""
+        vtn = self._vtn
+        late, self._late = self._late, False
+        if (shed := vtn.limited["overload"]) != self._shed:
+            self._shed, self._away_until = shed, vtn.clock.seconds() + SPREAD * vtn.config.limits.retry_after
+        return late or vtn.clock.seconds() < self._away_until
+
     def round(self) -> Deferred[None]:
         """One round; an error is logged and does not end the rounds."""
         return Deferred.fromCoroutine(self._round())
@@ -129,13 +140,12 @@ class Duties(Service):
             await self._vtn.flush()
             paused = self._vtn.clock.seconds() - self._last > 2 * INTERVAL
             self._last = self._vtn.clock.seconds()
-            late, self._late = self._late, False
             jump = self._clocks_apart() - self._apart
             self._apart += jump
             if was_set := abs(jump) > 2 * INTERVAL:
                 self.log.warn("the clock was set by {seconds:+.0f} s", seconds=jump)
             # Who stood still, or was overrun, heard nobody: that is not the VENs' silence.
-            if paused or late or was_set:
+            if self._deaf() or paused or was_set:
                 await self._vtn.write("wake", wake)
             for rule in ROUND:
                 while await self._vtn.write(rule.__name__, rule, self._vtn.config):

@@ -7,6 +7,9 @@ import attrs
 _AT_ONCE = 10
 """Seconds of its rate that a bucket holds at least."""
 
+SPREAD = 3
+"""Who is turned away is told to come back within once and so many times the setting: not all at the same moment."""
+
 
 @attrs.frozen
 class Rate:

@@ -56,6 +56,11 @@ class OverrunTests(SynchronousTestCase):
     def test_who_is_silent_is_offline(self) -> None:
         self.assertFalse(self.online_after(60, 1))
 
+    def test_who_was_turned_away_has_the_time_to_come_again(self) -> None:
+        self.house.vtn.limited["overload"] += 1
+        self.assertTrue(self.online_after(50, 1))
+        self.assertFalse(self.online_after(60, 1))
+
     def test_nobody_is_while_the_vtn_has_no_time_to_hear(self) -> None:
         self.assertTrue(self.online_after(300, 2.5))
 
