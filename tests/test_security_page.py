@@ -7,6 +7,8 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.__main__ import main
+
 from .test_docs import CHECKOUT, page
 
 TESTS = CHECKOUT / "tests"
@@ -37,9 +39,11 @@ class ThreatTests(SynchronousTestCase):
 
     def test_the_files_in_the_proof_are_there(self) -> None:
         commands = re.findall(r"^    python -m (\S+) (.*)$", page("security"), re.MULTILINE)
-        self.assertEqual(5, len(commands))
+        self.assertEqual(6, len(commands))
         for module, rest in commands:
             if module == "pytest":
                 self.assertTrue((CHECKOUT / rest.split()[-1]).exists())
             else:
                 self.assertTrue((CHECKOUT / module.replace(".", "/") / "__main__.py").exists())
+            if module == "bench":
+                self.assertIn(rest, main.commands)
