@@ -360,7 +360,10 @@ class Vtn:
         for item in due:
             if not isinstance(item.key, int) or item.kind != "cancel_report" or item.references.isdisjoint(ids):
                 continue
-            if self._leased_until(entry, item) <= self.clock.seconds() and entry.offers(item) < outbox.MOST_OFFERS:
+            # Once its lease is over, a poll has the first turn: some VENs take it from there alone.
+            until = self._leased_until(entry, item)
+            turn = until + entry.ven.poll_frequency if until else 0
+            if turn <= self.clock.seconds() and entry.offers(item) < outbox.MOST_OFFERS:
                 self._lease(entry, item)
                 entry.count(item.key, self.now())
                 self.roster.dirty.add(entry)

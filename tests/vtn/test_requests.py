@@ -299,10 +299,21 @@ class CancellingTests(RequestTestCase):
         self.assertEqual((running,), reply.cancel_report.report_request_ids)
         self.assertEqual("oadrResponse", self.ven.poll().name(), "it is leased like what a poll brings")
         self.assertIsNone(self.ven.report(running, reading("power", 1, 60)).cancel_report)
-        self.house.after(POLL)
+        self.house.after(2 * POLL)
         self.assertEqual(reply.cancel_report, self.ven.report(running, reading("power", 1, 120)).cancel_report)
         self.ven.canceled_report(request_id=reply.cancel_report.request_id)
         self.assertEqual("cancelled", self.state(running))
+
+    def test_a_ven_that_does_not_heed_the_answers_to_its_data_is_told_by_a_poll_between_them(self) -> None:
+        running = self.running()
+        self.cancel(running)
+        self.ven.report(running, reading("power", 1))
+        self.house.after(0.5 * POLL)
+        self.assertEqual("oadrResponse", self.ven.poll().name(), "it is leased")
+        self.house.after(0.5 * POLL)
+        self.assertIsNone(self.ven.report(running, reading("power", 1, 60)).cancel_report, "a poll comes first")
+        self.house.after(0.5 * POLL)
+        self.assertEqual("oadrCancelReport", self.ven.poll().name())
 
     def test_what_a_poll_has_just_brought_is_not_repeated_with_the_data(self) -> None:
         running = self.running()
