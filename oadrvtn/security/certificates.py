@@ -461,7 +461,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 def printable(text: str) -> str:
     """Text of unknown origin with line ends, control and direction marks escaped, for logs and terminals."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _describe_key(certificate: x509.Certificate) -> str:
