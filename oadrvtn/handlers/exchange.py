@@ -87,6 +87,12 @@ class Exchange:
         """The peer, for the log; a venID may be a text of its choice."""
         return printable(self.ven_id) if self.ven_id else f"certificate {self.fingerprint}"
 
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The HTTP headers of the answer.  It is never chunked: embedded VENs cannot read that."""
+        found = [(b"Content-Type", self.content_type), (b"Content-Length", b"%d" % len(self.answer))]
+        return found if self.retry_after is None else [*found, (b"Retry-After", b"%d" % self.retry_after)]
+
     def is_free(self) -> None:
         """Give back the tokens that were taken for it."""
         for bucket in self.taken:

@@ -68,38 +68,47 @@ class ServiceResource(Nowhere):
     def render_POST(self, request: Request) -> int:
         """Start the chain; the answer is written when it is done, unless the peer is gone by then."""
         assert request.content
-        channel: Any = request.channel
-        exchange = Exchange(
-            resource=self,
-            body=request.content.read(),
-            certificate=channel.certificate,
-            peer=channel.address,
-            subject=channel.subject,
-            certificate_der=channel.certificate_der,
-            own_certificate=channel.own_certificate,
-            taken=(channel.bucket,),
-        )
-        gone: list[object] = []
-        finished = request.notifyFinish()
-        finished.addCallbacks(lambda _: exchange.written(), gone.append)
-        self.handle(exchange).addCallback(self._write, request, gone)
+        self.answer(self.begin(request.channel, request.content.read()), request)
         return NOT_DONE_YET
 
-    def _write(self, exchange: Exchange, request: Request, gone: list[object]) -> None:
+    def begin(self, channel: Any, body: bytes) -> Deferred[Exchange]:
+        """Start the chain for what has come on a connection."""
+        return self.handle(
+            Exchange(
+                resource=self,
+                body=body,
+                certificate=channel.certificate,
+                peer=channel.address,
+                subject=channel.subject,
+                certificate_der=channel.certificate_der,
+                own_certificate=channel.own_certificate,
+                taken=(channel.bucket,),
+            )
+        )
+
+    def answer(self, begun: Deferred[Exchange], request: Request) -> None:
+        """Write what the chain answers, once it does, if the peer is still there."""
+        finished, gone = request.notifyFinish(), list[object]()
+        begun.addCallback(self._write, request, finished, gone)
+        finished.addErrback(gone.append)
+
+    def _write(self, exchange: Exchange, request: Request, finished: Deferred[None], gone: list[object]) -> None:
         if gone:
             return
         request.setResponseCode(exchange.status)
-        request.setHeader(b"content-type", exchange.content_type)
-        if exchange.retry_after is not None:
-            request.setHeader(b"retry-after", b"%d" % exchange.retry_after)
-        # Never chunked: embedded VENs cannot read it.
-        request.setHeader(b"content-length", b"%d" % len(exchange.answer))
+        for name, value in exchange.fields:
+            request.setHeader(name, value)
+        finished.addCallback(lambda _: exchange.written())
         request.write(exchange.answer)
         request.finish()
 
     def again(self, certificate: bytes, body: bytes) -> bytes | None:
         """The answer to a message that needs no reading, because it came before; None where it does."""
         return self.chain.again(self, certificate, body)
+
+    def knows(self, certificate: bytes) -> bool:
+        """Whether it is at hand whose certificate it is."""
+        return self.vtn.roster.find(certificate) is not None
 
     # --- the chain ------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
+from ..handlers.exchange import Exchange
 from ..handlers.resource import Nowhere
 from ..model.config import Limits
 from ..model.values import shown
@@ -89,6 +90,7 @@ class VenRequest(server.Request):
     site: VenSite
     service: Any = None  # the resource, once it is found
     known = False  # it was found before, by a request with the same head
+    begun: Deferred[Exchange] | None = None  # the service has begun to answer it
     later: int | None = None  # seconds until it may come again, 0 where it may come in now; None: not known yet
     _limit = 0
     _received = 0
@@ -163,7 +165,7 @@ class VenRequest(server.Request):
         else:
             self.site = self.channel.site
             self.known = True
-            self.render(self.service)
+            self.service.answer(self.begun or self.service.begin(self.channel, self.content.read()), self)
 
     def render(self, resource: Resource) -> None:
         """The service is found: its connection may ask for it again."""
@@ -262,11 +264,16 @@ class VenChannel(http.HTTPChannel):
     def whose(self) -> Deferred[Any]:
         """Whose certificate it is, once somebody has vouched for it."""
         known = self.site.known(self.certificate)
-        if self._vouching is None or self.vouched_until:
+        if not self._unvouched():
             return known
+        assert self._vouching is not None
         waiting: Deferred[Any] = Deferred()
         self._vouching.append(waiting)
         return waiting.addCallback(lambda _: known)
+
+    def _unvouched(self) -> bool:
+        """Whether somebody is asked to vouch for the certificate for the first time."""
+        return self._vouching is not None and not self.vouched_until
 
     def dataReceived(self, data: bytes) -> None:
         """A request has a deadline from its first byte to its last."""
@@ -299,9 +306,16 @@ class VenChannel(http.HTTPChannel):
             fields = b"Content-Type: application/xml\r\nContent-Length: %d\r\n" % len(answer)
             self.write(self.site.head(200, fields) + answer)
             return True
+        begun = None
+        if not self._unvouched() and head.service.knows(self.certificate):
+            begun = head.service.begin(self, body)
+            if begun.called and not begun.paused:
+                begun.addCallback(self._answer)
+                return True
         self._between = False
         request = self.requestFactory(self, False)
         request.requestHeaders, request.service, request.later = head.headers, head.service, 0
+        request.begun = begun
         self.requests.append(request)
         self._command, self._path, self._version = b"POST", head.path, b"HTTP/1.1"
         request.gotLength(head.length)
@@ -309,6 +323,12 @@ class VenChannel(http.HTTPChannel):
         if not self.closing:
             self.allContentReceived()
         return True
+
+    def _answer(self, exchange: Exchange) -> None:
+        """What is answered at once to a request whose head is known needs nothing around it."""
+        fields = b"".join(b"%b: %b\r\n" % field for field in exchange.fields)
+        self.write(self.site.head(exchange.status, fields) + exchange.answer)
+        exchange.written()
 
     def remember(self, request: VenRequest) -> None:
         """Know the head of a request when it comes again, if it is a plain one."""

@@ -10,6 +10,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from oadrvtn.handlers.exchange import Exchange
 from oadrvtn.model.config import BodyLimits
 from oadrvtn.security.certificates import describe
 from oadrvtn.security.fingerprint import sha256
@@ -166,7 +167,7 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([(200, first[1], body) for body in self.service.bodies], [first, *others])
 
     def test_what_the_service_knows_is_answered_at_once_and_just_so(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"one", b"two", b"six")
         self.assertEqual([b"one", b"six"], self.service.bodies)
         self.assertEqual([self.server.channel.certificate], self.service.constants)
@@ -176,7 +177,7 @@ class AgainTests(SynchronousTestCase):
     def test_a_body_that_is_not_as_long_as_the_head_says_is_never_taken_for_one(self) -> None:
         """What is behind it is another request, whatever the service knows."""
         for constant in (b"longer than it says", b"sh"):
-            self.service.constant = constant
+            self.service.same = constant
             self.posts(b"one")
             self.connection.send(head(b"Content-Length: 3") + constant)
             self.connection = self.server.connect()
@@ -184,7 +185,7 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([b"one", b"lon", b"one"], self.service.bodies)
 
     def test_one_that_comes_in_pieces_is_put_together(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"one")
         data = head(b"Content-Length: 3") + b"two"
         for cut in range(1, len(data)):
@@ -192,7 +193,7 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([b"two"] * (len(data) - 1), self.service.bodies[1:])
 
     def test_two_at_once_are_two(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"one")
         data = head(b"Content-Length: 3") + b"two"
         self.connection.send(data + data, data + data[:5], data[5:], data)
@@ -200,7 +201,7 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual(([b"two"] * 4, 1), (self.service.bodies[1:], len(self.service.constants)))
 
     def test_one_behind_an_unanswered_one_waits(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"one")
         self.service.gate = Deferred()
         self.posts(b"new", b"two")
@@ -208,6 +209,15 @@ class AgainTests(SynchronousTestCase):
         self.service.gate.callback(None)
         self.connection.flush()
         self.assertEqual([b"one", b"new", b"two"], [body for _, _, body in self.connection.answers])
+
+    def test_nothing_is_written_to_a_peer_that_is_gone_before_its_answer(self) -> None:
+        self.posts(b"one")
+        self.service.gate = Deferred()
+        self.posts(b"two")
+        self.connection.peer.transport.loseConnection()  # type: ignore[union-attr]
+        self.connection.flush()
+        self.service.gate.callback(None)
+        self.assertEqual(([200], [b"one", b"two"]), (self.connection.statuses, self.service.bodies))
 
     def test_who_is_no_longer_known_has_the_small_limit(self) -> None:
         self.posts(b"x" * 11)
@@ -225,13 +235,13 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([200, 200], self.connection.statuses)
 
     def test_empty_lines_between_requests_go_on_being_nothing(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         for number in range(1, 6):
             self.connection.post(b"two").send(b"\r\n")
             self.assertEqual([200] * number, self.connection.statuses)
 
     def test_a_head_that_asks_for_more_than_an_answer_is_read_each_time(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         for fields in ([b"Expect: 100-continue"], [b"X-More: 1", b"Expect: 100-continue"]):
             for _ in range(2):
                 self.lines.clear()
@@ -240,13 +250,13 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([], self.service.constants)
 
     def test_one_that_closes_the_connection_closes_it(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"two")
         self.connection.post(b"two", b"Connection: close")
         self.assertEqual(([200, 200], True), (self.connection.statuses, self.connection.closed))
 
     def test_it_counts_as_a_sign_of_life(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         for _ in range(5):
             self.connection.post(b"two").wait(119)
             self.assertFalse(self.connection.closed)
@@ -255,7 +265,7 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual([], self.server.clock.getDelayedCalls())
 
     def test_a_peer_that_does_not_read_its_answers_is_not_served_on_and_on(self) -> None:
-        self.service.constant = b"two"
+        self.service.same = b"two"
         self.posts(b"one")
         self.server.channel.pauseProducing()
         self.posts(b"two")
@@ -265,6 +275,32 @@ class AgainTests(SynchronousTestCase):
         for body in (b"one", b"two", b"six", b"seven"):
             self.posts(body)
             self.assertEqual(1, len(self.server.clock.getDelayedCalls()))
+
+
+class AtHandTests(AgainTests):
+    """The same where the service has its VENs at hand: then it is begun without anybody being asked."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.service.at_hand = lambda: bool(self.server.known) and not isinstance(self.server.known, Deferred)
+
+    def test_nobody_is_asked_who_it_is(self) -> None:
+        self.posts(b"one")
+        asked = len(self.server.asked)
+        self.posts(b"two")
+        self.assertEqual(([200, 200], asked), (self.connection.statuses, len(self.server.asked)))
+
+    def test_what_is_done_once_the_answer_has_left_is_done_once(self) -> None:
+        done: list[str] = []
+        handle = self.service.handle
+
+        def noting(exchange: Exchange) -> Deferred[Exchange]:
+            exchange.when_written(lambda: done.append(exchange.body.decode()))
+            return handle(exchange)
+
+        self.service.handle = noting  # type: ignore[method-assign]
+        self.posts(b"one", b"two")
+        self.assertEqual(["one", "two"], done)
 
 
 class IdentityTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -12,10 +13,10 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.test import iosim
-from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from oadrvtn.handlers.resource import Nowhere
+from oadrvtn.handlers.exchange import Exchange
+from oadrvtn.handlers.resource import Nowhere, ServiceResource
 from oadrvtn.model.config import Limits
 from oadrvtn.transport.http import VenChannel, VenSite, tree
 from oadrvtn.transport.overload import Overload
@@ -24,35 +25,37 @@ from tests.security.link import Peer, client, tls_server
 PATH = b"/OpenADR2/Simple/2.0b/"
 
 
-class Service(Nowhere):
+class Service(ServiceResource):
     """Answers what it was sent, once ``gate`` lets it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        Nowhere.__init__(self)
+        self.at_hand: Callable[[], bool] = lambda: False  # whether it knows who the peer is
         self.bodies: list[bytes] = []
         self.gate: Deferred[Any] | None = None
-        self.constant: bytes | None = None  # the body that is answered without a look
+        self.same: bytes | None = None  # the body that is answered without a look
         self.constants: list[bytes] = []
 
     def again(self, certificate: bytes, body: bytes) -> bytes | None:
-        if body != self.constant:
+        if body != self.same:
             return None
         self.constants.append(certificate)
         return body
 
-    def render(self, request: Any) -> int:
-        body = request.content.read()
-        self.bodies.append(body)
-        request.setHeader(b"content-type", b"application/xml")
-        request.setHeader(b"content-length", b"%d" % len(body))
+    def knows(self, certificate: bytes) -> bool:
+        return self.at_hand()
+
+    def handle(self, exchange: Exchange) -> Deferred[Exchange]:
+        self.bodies.append(exchange.body)
+        exchange.answer = exchange.body
+        open: Deferred[Exchange] = Deferred()
 
         def answer(result: Any) -> Any:
-            request.write(body)
-            request.finish()
+            open.callback(exchange)
             return result
 
         (self.gate or succeed(None)).addCallback(answer)
-        return NOT_DONE_YET
+        return succeed(exchange).addCallback(lambda _: open)  # one that has fired and waits, as that of a chain may
 
 
 class Server:
