@@ -44,6 +44,7 @@ from .overload import Overload
 
 log = Logger()
 
+_REASONS = http.RESPONSES  # which is looked up in the module each time, at a price
 PATH = "OpenADR2/Simple/2.0b"
 """Where the services are, behind a prefix that the configuration may set (rule 511)."""
 
@@ -408,7 +409,7 @@ class VenChannel(http.HTTPChannel):
             log.info("{peer}: HTTP {status}, {reason}", peer=self.address, status=status, reason=reason)
         self.tell(self.path, status, reason)
         text = reason.encode() + b"\n"
-        head = f"HTTP/1.1 {status} {http.RESPONSES[status].decode()}\r\n"
+        head = f"HTTP/1.1 {status} {_REASONS[status].decode()}\r\n"
         fields = {"content-type": "text/plain", "content-length": len(text), "connection": "close"}
         self.transport.write((head + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n").encode() + text)
         self.loseConnection()
@@ -548,7 +549,7 @@ class VenSite(server.Site):
         second = int(self.reactor.seconds())
         if second != self._dated[0]:
             self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString(second))
-        return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, http.RESPONSES[status], self._dated[1], fields)
+        return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, _REASONS[status], self._dated[1], fields)
 
     def look_again(self) -> None:
         """Close the connections whose certificates are good no more, a few at a time."""
@@ -661,7 +662,7 @@ class VenSite(server.Site):
     def log(self, request: Any) -> None:
         """The chain says what happened, an access log would say it twice; but here nothing came to a chain."""
         if request.code in (404, 405):
-            method, phrase = (text.decode("latin-1") for text in (request.method, http.RESPONSES[request.code]))
+            method, phrase = (text.decode("latin-1") for text in (request.method, _REASONS[request.code]))
             request.channel.tell(request.path, request.code, f"{shown(method)}: {phrase}")
 
 
