@@ -253,7 +253,7 @@ class Chain:
     def decode(self, exchange: Exchange) -> Exchange:
         """Element to message."""
         allowed = self._allowed(exchange)
-        exchange.message, bent = decode_message(exchange.element, allowed)
+        exchange.message, bent = decode_message(exchange.element, allowed, exchange.body)
         exchange.element = None
         if isinstance(exchange.message, OadrUpdateReport):
             exchange.message, more = bends.unoffered(exchange.message, allowed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -32,12 +32,27 @@ def shown(text: object, limit: int = 60) -> str:
 
 @attrs.frozen
 class SimpleType:
-    """A simple type of the schema: how its text is read and written, and the choices of an enumeration."""
+    """A simple type of the schema: how its text is read and written, and the choices of an enumeration.
+
+    ``plain``: the form that most texts have, as a pattern, and what reads it, a builtin.
+    """
 
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str]
     choices: tuple[str, ...] = ()
+    plain: tuple[str, Callable[[str], Any]] | None = None
+    _plains: re.Pattern[str] | None = attrs.field(init=False, repr=False)
+
+    @_plains.default
+    def _compiled(self) -> re.Pattern[str] | None:
+        return re.compile(f"(?:{self.plain[0]}\n)+") if self.plain else None
+
+    def read_all(self, texts: Iterable[str]) -> Iterable[Any]:
+        """The values of texts; raises ValueError as ``read`` does, at once or when they are gone through."""
+        if self.plain and self._plains and self._plains.fullmatch("\n".join((*texts, ""))):
+            return map(self.plain[1], texts)  # which refuses what is more than one line, or in no calendar
+        return map(self.read, texts)
 
 
 # --- texts ----------------------------------------------------------------------------------------
@@ -161,7 +176,7 @@ def _write_float(value: float) -> str:
     return "NaN" if math.isnan(number) else "INF" if number > 0 else "-INF"
 
 
-FLOAT = SimpleType("float", _read_float, _write_float)
+FLOAT = SimpleType("float", _read_float, _write_float, plain=(r"-?[0-9]+(?:\.[0-9]+)?", float))
 
 
 def _read_floats(text: str) -> tuple[float, ...]:
@@ -215,7 +230,8 @@ BOOLEAN = SimpleType("boolean", _read_boolean, _write_boolean)
 
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?")
 
-_PLAIN_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_PLAIN = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_PLAIN_INSTANT = re.compile(_PLAIN)
 
 
 def read_instant(text: str) -> datetime:
@@ -248,7 +264,7 @@ def write_instant(value: datetime) -> str:
         raise ValueError(f"{shown(value)} is not in the years 1 to 9999 of UTC") from None
 
 
-INSTANT = SimpleType("DateTimeType", read_instant, write_instant)
+INSTANT = SimpleType("DateTimeType", read_instant, write_instant, plain=(_PLAIN, datetime.fromisoformat))
 
 # The alternation is the schema's own: it makes 1W valid and P1W not (which the bend week_duration mends).
 _DURATION = re.compile(r"([+-])?P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?|(\d+)W")

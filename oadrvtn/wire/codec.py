@@ -154,7 +154,7 @@ def _leaf(name: str, of: SimpleType) -> End:
     def write(value: Any, out: Output) -> None:
         out.append(f"<{name}>{_escape(write_text(value))}</{name}>")
 
-    return End(read, write, plan=lambda node, columns: columns.text(node.text, read_text))
+    return End(read, write, plan=lambda node, columns: columns.text(node.text, of))
 
 
 def _fixed(text: str) -> SimpleType:

@@ -8,25 +8,57 @@ else has to be looked at.  Whatever is not like that is Irregular, and read one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 from lxml import etree
 
-from ..model.values import WHITE
+from ..model.values import WHITE, SimpleType
 
 LEAST = 8
 """So many elements are worth it."""
 _TEXT = re.compile(">([^<]+)<")
 _NAME = re.compile(r"<([^\s>]+)")
+_NOT_PLAIN = (b"!", b"?", b"\r")
+"""What begins a comment, CDATA or an instruction, or would be read as another line end.  Texts rarely hold them."""
 _CLASSES: dict[str, type] = {}
 """The classes that occur in expressions, by their names there."""
 
 
+_CAME: ContextVar[bytes] = ContextVar("the document that is decoded, as it came", default=b"")
+
+
 class Irregular(ValueError):
     """Elements are not alike, or not fit for columns."""
+
+
+@contextmanager
+def came(document: bytes) -> Iterator[None]:
+    """What is read meanwhile are elements of this document: their texts need not be made of them once more."""
+    token = _CAME.set(document)
+    try:
+        yield
+    finally:
+        _CAME.reset(token)
+
+
+def _as_it_came(node: etree._Element) -> str | None:
+    """An element as it stands in the document that came, if that can be told without reading it.
+
+    Its name stands nowhere else, it has no attributes, and it holds nothing but elements and texts.
+    """
+    document, name = _CAME.get(), str(node.tag).rpartition("}")[2].encode()
+    if document.count(name) != 2:
+        return None
+    begin = document.rindex(b"<", 0, document.index(name))
+    data = document[begin : document.rindex(name) + len(name) + 1]
+    opening = data[: data.index(b">") + 1]
+    whole = opening.endswith(name + b">") and data.endswith(b"</" + opening[1:])
+    return data.decode() if whole and not any(mark in data for mark in _NOT_PLAIN) else None
 
 
 class Columns:
@@ -37,20 +69,23 @@ class Columns:
     """
 
     def __init__(self) -> None:
-        self._reads: list[Callable[[str], Any] | None] = []  # None: white space
+        self._types: list[SimpleType | None] = []  # None: white space
+        self._first: list[str] = []  # the texts of the first element
         self._constants: list[Any] = []
 
-    def text(self, text: str | None, read: Callable[[str], Any]) -> str:
+    def text(self, text: str | None, of: SimpleType) -> str:
         """The text of an element without children."""
         if not text:
-            return self.constant(read(""))
-        self._reads.append(read)
-        return f"t{len(self._reads) - 1}"
+            return self.constant(of.read(""))
+        self._types.append(of)
+        self._first.append(text)
+        return f"t{len(self._types) - 1}"
 
     def white(self, text: str | None) -> None:
         """What may stand between elements."""
         if text:
-            self._reads.append(None)
+            self._types.append(None)
+            self._first.append(text)
 
     def constant(self, value: Any) -> str:
         """A value that does not stand in a text."""
@@ -67,24 +102,24 @@ class Columns:
         """The values of the children of an element, the first of which was walked through; raises ValueError."""
         count, texts = len(node), self._alike(node)
         arguments, values = [], []
-        for number, read in enumerate(self._reads):
-            column = texts[number :: len(self._reads)]
+        for number, of in enumerate(self._types):
+            column = texts[number :: len(self._types)]
             distinct = set(column)
-            if read is None:
+            if of is None:
                 if any(text.strip(WHITE) for text in distinct):
                     raise Irregular
                 continue
             arguments.append(f"t{number}")
             # What is the same in all is read once.
-            values.append(map(read, column) if len(distinct) > 1 else repeat(read(column[0]), count))
+            values.append(of.read_all(column) if len(distinct) > 1 else repeat(of.read(column[0]), count))
         arguments += [f"c{number}" for number in range(len(self._constants))]
         values += [repeat(value, count) for value in self._constants]
         return tuple(map(_maker(", ".join(arguments), expression), *values))
 
     def _alike(self, node: etree._Element) -> list[str]:
         """The texts of all children, after it is known that their markup is that of the first."""
-        data = etree.tostring(node, encoding="unicode", with_tail=False)
-        period, count, tail = len(self._reads), len(node), bool(node[0].tail)
+        data = _as_it_came(node) or etree.tostring(node, encoding="unicode", with_tail=False)
+        period, count, tail = len(self._types), len(node), bool(node[0].tail)
         if not period or "&" in data:
             raise Irregular
         pieces = _TEXT.split(data)
@@ -104,6 +139,9 @@ class Columns:
         if not tail:
             end = between.removesuffix(opening) + end
         if not between.endswith(opening) or marks[-1] != end or marks[period:-1] != marks[: -1 - period]:
+            raise Irregular
+        # A ">" in an attribute shifts where a text seems to begin, in all of them alike.
+        if texts[:period] != self._first:
             raise Irregular
         return texts
 

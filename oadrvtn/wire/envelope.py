@@ -13,6 +13,7 @@ from ..model.schema import Step
 from ..model.values import ID, shown
 from . import bends
 from .codec import Fault, Place, Sequence, clark, declarations, document, local, placed, table_of, to_xml
+from .columns import came
 from .parser import parse
 
 _PAYLOAD = "oadr:oadrPayload"
@@ -104,16 +105,20 @@ def _request_id(element: etree._Element) -> str:
     return "" if found is None else found.text or ""
 
 
-def decode_message(element: etree._Element, allowed: bends.Bends = bends.STANDARD) -> tuple[Any, tuple[str, ...]]:
+def decode_message(
+    element: etree._Element, allowed: bends.Bends = bends.STANDARD, document: bytes = b""
+) -> tuple[Any, tuple[str, ...]]:
     """The message in ``element``, and the names of the bends that it needed; raises Undecodable.
 
-    On a fault the allowed bends run on the element and it is decoded once more.
+    On a fault the allowed bends run on the element and it is decoded once more.  ``document`` is what the element was
+    parsed from, if that is at hand.
     """
     cls = _CLASSES[element.tag]
     applied: tuple[str, ...] = ()
     while True:
         try:
-            return table_of(cls).read(element), applied
+            with came(b"" if applied else document):
+                return table_of(cls).read(element), applied
         except Fault as fault:
             if applied or not (applied := bends.apply(element, allowed)):
                 raise Undecodable(placed(fault, cls.name()).mistake, cls, _request_id(element)) from None
@@ -126,7 +131,7 @@ def decode(data: bytes, allowed: bends.Bends = bends.STANDARD) -> Envelope:
     (a message that breaks the schema; the text names where).
     """
     element, signature, bent = unseal(parse(data), allowed)
-    message, applied = decode_message(element, allowed)
+    message, applied = decode_message(element, allowed, data)
     return Envelope(message, signature is not None, bent + applied)
 
 

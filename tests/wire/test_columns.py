@@ -79,6 +79,26 @@ CHANGES = (
     ("<ei:payloadFloat><ei:value>0.5</ei:value></ei:payloadFloat>", "<ei:payloadBase/>"),
     ("<strm:intervals>", "<strm:intervals>stray"),
     ("<strm:intervals>", "<strm:intervals a=''>"),
+    ("<oadr:oadrSignedObject>", "<!--<strm:intervals>--><oadr:oadrSignedObject>"),
+    ("<strm:intervals>", "<strm:intervals >"),
+    ("<strm:intervals>", '<strm:intervals xmlns:x="urn:x">'),
+    ("</strm:intervals>", "</strm:intervals >"),
+    ("<ei:rID>power</ei:rID>", "<ei:rID>intervals</ei:rID>"),
+    ("<ei:rID>power</ei:rID>", "<ei:rID>a>b</ei:rID>"),
+    (
+        "<ei:rID>power</ei:rID>",
+        '<ei:rID xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="a>b">power</ei:rID>',
+    ),
+    ("<ei:rID>power</ei:rID>", "<ei:rID>power\r\n</ei:rID>"),
+    ("<ei:rID>power</ei:rID>", "<ei:rID>power!?</ei:rID>"),
+    ("<ei:rID>power</ei:rID>", "<ei:rID><?pi x?>power</ei:rID>"),
+    ("<ei:value>", "<ei:value>\n"),
+    ("<ei:value>", "<ei:value>1\n2"),
+    ("<ei:value>", "<ei:value>+"),
+    ("<ei:value>", "<ei:value>-"),
+    ("<ei:value>", "<ei:value>.5"),
+    ("<ei:value>", "<ei:value>\u0663"),
+    ("<ei:value>", "<ei:value>1e400"),
     ("Z</xcal:date-time>", ".25Z</xcal:date-time>"),
     ("Z</xcal:date-time>", "+01:00</xcal:date-time>"),
     ("T12:00:00Z", "T24:00:00Z"),
@@ -95,10 +115,14 @@ def outcome(document: str) -> Any:
 
 
 def both(document: str) -> tuple[Any, Any]:
-    """As it is, and with every element read by itself."""
+    """As it is, and with every element read by itself; with its texts as they came it says the same as without."""
     with mock.patch.object(codec, "LEAST", 10**9):
         one_by_one = outcome(document)
-    return outcome(document), one_by_one
+    with mock.patch.object(columns, "_as_it_came", lambda node: None):
+        written_again = outcome(document)
+    found = outcome(document)
+    assert written_again == found, document
+    return found, one_by_one
 
 
 class ColumnsTests(SynchronousTestCase):
@@ -123,6 +147,17 @@ class ColumnsTests(SynchronousTestCase):
         found, one_by_one = both(PLAIN)
         self.assertEqual(one_by_one, found)
         self.assertEqual([f"{n}" for n in range(MANY)], [one.uid for one in found.reports[0].intervals])
+
+    def test_their_texts_are_taken_from_the_document_that_came_if_it_is_plain(self) -> None:
+        for document, plain in (
+            (PLAIN, True),
+            (PLAIN.replace("<strm:intervals>", "<strm:intervals >"), False),
+            (PLAIN.replace("<oadr:oadrSignedObject>", "<!--intervals--><oadr:oadrSignedObject>"), False),
+            (PLAIN.replace("<ei:rID>power", "<ei:rID>p!"), False),
+        ):
+            with mock.patch.object(columns.etree, "tostring", wraps=etree.tostring) as written_again:
+                self.assertTrue(self.by_columns(document))
+            self.assertEqual(plain, not written_again.called)
 
     def test_layout_is_everybodys_own(self) -> None:
         root = etree.fromstring(PLAIN)
