@@ -106,6 +106,13 @@ class DataTests(SynchronousTestCase):
         [one] = self.stored()
         self.assertEqual((2, 1, START), (one.value, one.previous_value, one.previous_received_at))
 
+    def test_so_it_is_among_many_of_which_some_are_new(self) -> None:
+        self.ven.report(self.asked, *(reading(f"r{n}", n) for n in range(0, 120, 7)))
+        self.ven.report(self.asked, *(reading(f"r{n}", n + 0.5) for n in range(120)))
+        found = {one.r_id: (one.value, one.previous_value) for one in self.stored()}
+        self.assertEqual({f"r{n}": (n + 0.5, None if n % 7 else n) for n in range(120)}, found)
+        self.assertEqual(120, self.house.read(rows.counts)["readings"])
+
     def test_two_values_for_one_key_in_one_message_store_nothing(self) -> None:
         for again in (2.0, 1.0):
             self.assertRaises(
