@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 
 from .database import Txn
 from .tables import house, instant, microseconds, nonces
@@ -26,7 +26,14 @@ def since(txn: Txn) -> datetime | None:
 
 
 def forget(txn: Txn, before: datetime) -> None:
-    """Drop what was signed before an instant."""
-    if txn.execute(delete(nonces).where(nonces.c.timestamp < before)).rowcount:
-        txn.execute(delete(house).where(house.c.key == "nonces"))
-        txn.execute(house.insert().values(key="nonces", value=str(microseconds(before))))
+    """Drop what was signed before an instant.
+
+    Up to the last of it nothing is known any more; not up to ``before``, which is far off where the clock was set.
+    """
+    last = txn.execute(select(func.max(nonces.c.timestamp)).where(nonces.c.timestamp < before)).scalar()
+    if last is None:
+        return
+    txn.execute(delete(nonces).where(nonces.c.timestamp < before))
+    known = max(last + datetime.resolution, since(txn) or last)
+    txn.execute(delete(house).where(house.c.key == "nonces"))
+    txn.execute(house.insert().values(key="nonces", value=str(microseconds(known))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,11 @@ from oadrvtn.model.schema import Message
 from oadrvtn.security.certificates import Credential
 from oadrvtn.security.signature import Signed, Signer, is_signed, verify
 from oadrvtn.storage import nonces, vens
+from oadrvtn.storage.database import Txn
+from oadrvtn.storage.tables import house, microseconds
 from oadrvtn.vtn import duties, registration, replay
 from oadrvtn.vtn.certificates import restore, revoke
+from oadrvtn.vtn.changes import NOTHING, Changes
 from oadrvtn.wire import decode, encode
 from oadrvtn.wire.parser import parse
 from tests.handlers.house import House, Logged, code, create, made
@@ -430,9 +433,36 @@ class ForgettingTests(SynchronousTestCase):
         self.office.restart()
         self.office.refused("EiEvent", document, "of which nothing is known any more")
 
+    def test_a_clock_that_jumps_forth_and_back_keeps_out_nobody_who_signs_what_is_new(self) -> None:
+        office, document = self.office, self.office.signed(REQUEST)
+        office.answer("EiEvent", document)
+        office.clock.advance(3600)
+        self.forget()
+        office.clock.rightNow -= 3599
+        self.assertEqual("200", code(office.answer("EiEvent", office.signed(REQUEST))))
+        self.assertIsInstance(office.answer("OadrPoll", office.signed(OadrPoll(ven_id="ven-1"))), OadrRegisterReport)
+        office.refused("EiEvent", document, "of which nothing is known any more")
+
+    def test_what_is_not_known_after_a_restore_stays_so_when_older_ones_go(self) -> None:
+        office, heard = self.office, self.office.signed(REQUEST)
+        office.answer("EiEvent", heard)
+        office.clock.advance(50)
+        mark = office.vtn.now()
+        self.successResultOf(office.vtn.write("restored", restored))
+        office.clock.advance(11)
+        self.forget()
+        self.assertEqual((0, mark), (self.stored(), office.read(nonces.since)))
+        office.refused("EiEvent", office.signed(REQUEST, ago=20), "of which nothing is known any more")
+
     def test_where_there_is_nothing_nothing_is_written(self) -> None:
         self.forget()
         self.assertIsNone(self.office.read(nonces.since))
+
+
+def restored(txn: Txn, now: datetime) -> tuple[None, Changes]:
+    """What a restore leaves: what was signed before it may have been here."""
+    txn.execute(house.insert().values(key="nonces", value=str(microseconds(now))))
+    return None, NOTHING
 
 
 class AnswerTests(SynchronousTestCase):
