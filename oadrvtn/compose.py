@@ -163,8 +163,9 @@ class VtnService(MultiService):
         self._classes, sources = _usable(config, sources)
         clock = cast(IReactorTime, reactor)
         revoked: set[bytes] = set()
-        self.revocation = Revocation(partial(datetime.now, UTC), revoked)
-        self.ocsp = Ocsp(fetcher(reactor), clock)
+        now = partial(datetime.now, UTC)
+        self.revocation = Revocation(now, revoked)
+        self.ocsp = Ocsp(fetcher(reactor), clock, now)
         self.tls = TlsServer(self._read_tls, self._refusal)
         read_api = _api_credential(config)
         self._api_tls = OperatorTls(read_api) if config.api.enabled and read_api else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import attrs
@@ -61,12 +61,16 @@ class Answer:
 
 
 class Ocsp:
-    """Asks, and remembers.  ``answers`` counts what came, by status."""
+    """Asks, and remembers.  ``answers`` counts what came, by status.
 
-    def __init__(self, fetch: Fetch, clock: IReactorTime) -> None:
+    ``clock`` is for all that waits; answers are held against ``now``, which may be set.
+    """
+
+    def __init__(self, fetch: Fetch, clock: IReactorTime, now: Callable[[], datetime]) -> None:
         self.answers: Counter[str] = Counter()
         self._fetch = fetch
         self._clock = clock
+        self._now = now
         self._settings = config.Revocation()
         self._kept: OrderedDict[tuple[bytes, int], Answer] = OrderedDict()
         self._asked: dict[tuple[bytes, int], list[Deferred[Answer]]] = {}
@@ -152,9 +156,10 @@ class Ocsp:
         return Failure(OcspFailed(f"{printable(url)[:200]} does not answer: {printable(said)[:200]}"))
 
     def _read(self, came: bytes, request: ocsp.OCSPRequest, issuer: x509.Certificate, nonce: bytes) -> Answer:
-        settings, now = self._settings, datetime.fromtimestamp(self._clock.seconds(), UTC)
+        settings, now = self._settings, self._now()
         longest = timedelta(seconds=settings.ocsp_max_age)
-        return read(came, request, issuer, nonce, settings.ocsp_nonce == "require", longest, now)
+        answer = read(came, request, issuer, nonce, settings.ocsp_nonce == "require", longest, now)
+        return attrs.evolve(answer, until=self._clock.seconds() + answer.until - now.timestamp())
 
     def _failed(self, failure: Failure, leaf: x509.Certificate) -> Answer:
         until = self._clock.seconds() + PAUSE
@@ -193,8 +198,8 @@ def read(
 ) -> Answer:
     """What an answer says, once it is seen to be one to this request, signed for this authority, and of now.
 
-    A nonce that it has must be ours; ``wanted``: it must have it.  It is believed for ``longest``, at most.  Raises
-    OcspFailed.
+    A nonce that it has must be ours; ``wanted``: it must have it.  It is believed for ``longest``, at most; ``until``
+    is in seconds since 1970, as ``now`` is told.  Raises OcspFailed.
     """
     try:
         response = ocsp.load_der_ocsp_response(came)

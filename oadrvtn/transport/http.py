@@ -548,7 +548,7 @@ class VenSite(server.Site):
         """The head of an answer, as Twisted would write it; the date once in a second."""
         second = int(self.reactor.seconds())
         if second != self._dated[0]:
-            self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString(second))
+            self._dated = second, b"Server: %b\r\nDate: %b" % (server.version, http.datetimeToString())
         return b"HTTP/1.1 %d %b\r\n%b\r\n%b\r\n" % (status, _REASONS[status], self._dated[1], fields)
 
     def look_again(self) -> None:

@@ -26,6 +26,9 @@ URL = "http://ocsp.example/"
 
 
 class OcspTestCase(SynchronousTestCase):
+    set_by = 0
+    """Seconds by which the clock on the wall was set."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(datetime.now(UTC).timestamp())
@@ -34,12 +37,12 @@ class OcspTestCase(SynchronousTestCase):
         self.responder.knows(link.ven().certificate)
         self.urls: list[str] = []
         self.came: Any = None
-        self.ocsp = Ocsp(self.fetch, self.clock)
+        self.ocsp = Ocsp(self.fetch, self.clock, self.now)
         self.configure()
         self.chain = [link.ven().certificate, self.authority.credential.certificate]
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock.seconds(), UTC).replace(microsecond=0)
+        return datetime.fromtimestamp(self.clock.seconds() + self.set_by, UTC).replace(microsecond=0)
 
     def configure(self, **settings: Any) -> None:
         self.ocsp.configure(Revocation(**{"ocsp": "hard", "ocsp_responder": URL} | settings))
@@ -89,7 +92,7 @@ class AnswerTests(OcspTestCase):
         other = Authority.create("another CA")
         client = delegate(self.authority, ExtendedKeyUsageOID.CLIENT_AUTH)
         for signer in (other.credential, delegate(other), client, link.ven()):
-            self.ocsp = Ocsp(self.fetch, self.clock)
+            self.ocsp = Ocsp(self.fetch, self.clock, self.now)
             self.configure()
             self.responder.signer = signer
             self.failed("not signed for this authority")
@@ -119,13 +122,13 @@ class AnswerTests(OcspTestCase):
         self.responder.life = None
         self.responder.age = timedelta(minutes=59)
         self.assertEqual("good", self.ask().status)
-        self.ocsp = Ocsp(self.fetch, self.clock)
+        self.ocsp = Ocsp(self.fetch, self.clock, self.now)
         self.configure(ocsp_max_age="58m")
         self.failed("not of now")
 
     def test_garbage_is_none(self) -> None:
         for came, reason in ((b"", "no OCSP"), (b"<html/>", "no OCSP"), (failing(), "try_later")):
-            self.ocsp = Ocsp(self.fetch, self.clock)
+            self.ocsp = Ocsp(self.fetch, self.clock, self.now)
             self.configure()
             self.came = succeed(came)
             self.failed(reason)
@@ -137,7 +140,7 @@ class AnswerTests(OcspTestCase):
             changed = bytearray(whole)
             changed[place] ^= 1
             for came in (bytes(changed), whole[:place]):
-                self.ocsp = Ocsp(self.fetch, self.clock)
+                self.ocsp = Ocsp(self.fetch, self.clock, self.now)
                 self.configure()
                 self.came = succeed(came)
                 # The nonce in it is of another question in any case.
@@ -192,7 +195,7 @@ class FetchTests(OcspTestCase):
             open.append(Deferred())
             return open[-1]
 
-        self.ocsp = Ocsp(fetch, self.clock)
+        self.ocsp = Ocsp(fetch, self.clock, self.now)
         self.configure()
         asked = [self.ocsp.ask([leaf, self.chain[1]]) for leaf in leaves]
         self.assertEqual(AT_ONCE, len(open))
@@ -216,6 +219,15 @@ class FetchTests(OcspTestCase):
         self.clock.advance(121)
         self.ask()
         self.assertEqual(2, len(self.urls))
+
+    def test_a_clock_that_is_set_changes_neither_what_is_believed_nor_for_how_long(self) -> None:
+        for number, self.set_by in enumerate((3600, -3600), 1):
+            self.assertEqual("good", self.ask().status)
+            self.assertEqual(number, len(self.urls))
+            self.clock.advance(599)
+            self.ask()
+            self.assertEqual(number, len(self.urls))
+            self.clock.advance(2)
 
     def test_only_so_many_answers_are_kept(self) -> None:
         self.configure(ocsp_cache=2)
@@ -271,7 +283,7 @@ class UrlTests(OcspTestCase):
     def test_nothing_but_http_is_asked(self) -> None:
         self.configure(ocsp_responder=None, ocsp_from_certificate=True)
         for url in ("https://x.example/", "file:///etc/passwd", "ldap://x.example/", "gopher://x/", "x"):
-            self.ocsp = Ocsp(self.fetch, self.clock)
+            self.ocsp = Ocsp(self.fetch, self.clock, self.now)
             self.configure(ocsp_responder=None, ocsp_from_certificate=True)
             answer = self.ask([self.certificate(url), self.chain[1]])
             self.assertEqual(("failed", "no responder is known for it"), (answer.status, answer.reason))

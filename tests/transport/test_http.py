@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from unittest import mock
 
@@ -165,6 +167,11 @@ class AgainTests(SynchronousTestCase):
         for _, headers, _ in others:
             self.assertEqual(len(date), len(headers.pop("date")))
         self.assertEqual([(200, first[1], body) for body in self.service.bodies], [first, *others])
+
+    def test_its_date_is_that_of_the_clock_on_the_wall(self) -> None:
+        self.posts(b"one", b"two")
+        first, second = (parsedate_to_datetime(headers["date"]) for _, headers, _ in self.connection.answers)
+        self.assertLess(abs(second - first), timedelta(seconds=5))
 
     def test_what_the_service_knows_is_answered_at_once_and_just_so(self) -> None:
         self.service.same = b"two"
