@@ -240,8 +240,8 @@ class VtnService(MultiService):
         answer = await self.ocsp.ask(chain)
         return self.ocsp.refusal(answer), answer.until
 
-    def _vouch(self, transport: Any) -> Deferred[tuple[str | None, float]]:
-        return Deferred.fromCoroutine(self._vouching(verified_chain(transport)))
+    def _vouch(self, chain: Verified) -> Deferred[tuple[str | None, float]]:
+        return Deferred.fromCoroutine(self._vouching(chain))
 
     # --- life -----------------------------------------------------------------------------------------
 

@@ -150,18 +150,23 @@ class TlsServer:
         trusted = [("ca", authority) for authority in self.authorities]
         return [(kind, describe(certificate)) for kind, certificate in (*shown, *trusted)]
 
-    def check(self, certificate: x509.Certificate) -> None:
-        """Raise ValueError for the certificate of a client that would be refused in a handshake, where it is alone."""
+    def check(self, certificate: x509.Certificate) -> list[x509.Certificate]:
+        """The verified chain of a client's certificate that comes alone.
+
+        Raises ValueError for one that would be refused in a handshake.
+        """
         store = self._context.get_cert_store()
         assert store is not None
         try:
-            chain = crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate)).get_verified_chain()
+            found = crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate)).get_verified_chain()
         except crypto.X509StoreContextError as error:
             raise ValueError(str(error)) from None
-        if reason := self._refusal([each.to_cryptography() for each in chain]):
+        chain = [each.to_cryptography() for each in found]
+        if reason := self._refusal(chain):
             raise ValueError(reason)
         if not for_clients(certificate):
             raise ValueError("it is not for clients")
+        return chain
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return _ServerConnection(self._context, weakref.ref(tlsProtocol), self.refused, self._refusal, self.lets)

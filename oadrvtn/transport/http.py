@@ -38,7 +38,8 @@ from ..model.values import shown
 from ..security.certificates import describe, printable
 from ..security.fingerprint import sha256
 from ..security.forwarded import HEADERS
-from ..security.tls import own_certificate, peer_certificate
+from ..security.revocation import Verified
+from ..security.tls import own_certificate, peer_certificate, verified_chain
 from ..vtn.rates import Bucket, Rate
 from .overload import Overload
 
@@ -63,8 +64,8 @@ Told = Callable[[bytes, str, str, str, str], None]
 """Is told whom we refused before any service saw it: the SHA-256, the address, where to, the status and why."""
 Judge = Callable[[Any], str | None]
 """Tells of the transport of a connection why its certificate is good no more, if it is not."""
-Vouch = Callable[[Any], Deferred[tuple[str | None, float]]]
-"""Finds out the same by asking elsewhere, and until when (seconds of the clock) that holds; always succeeds."""
+Vouch = Callable[[Verified], Deferred[tuple[str | None, float]]]
+"""Finds out the same of a chain by asking elsewhere, and until when (by the clock) that holds; always succeeds."""
 Met = Callable[[Any, bytes, bytes], None]
 """Is told what ``Known`` has found, once in a connection, with the SHA-256 of the certificate and the whole of it."""
 
@@ -237,8 +238,11 @@ class VenChannel(http.HTTPChannel):
         if reason := self.site.judge(self.transport):
             self._revoked(reason)
         elif self.site.vouch and self.vouched_until <= self.site.reactor.seconds() and self._vouching is None:
-            self._vouching = []
-            self.site.vouch(self.transport).addCallbacks(self._vouched, self._not_vouched)
+            self._ask(self.site.vouch, verified_chain(self.transport))
+
+    def _ask(self, vouch: Vouch, chain: Verified) -> None:
+        self._vouching = []
+        vouch(chain).addCallbacks(self._vouched, self._not_vouched)
 
     def _not_vouched(self, failure: Failure) -> None:
         log.failure("nobody could be asked about the certificate of {peer}", failure, peer=self.address)

@@ -30,6 +30,7 @@ from zope.interface import directlyProvides, providedBy
 from ..model.config import Network, TrustedProxy
 from ..security import forwarded
 from ..security.fingerprint import sha256
+from ..security.revocation import Verified
 from .http import VenChannel, VenRequest, VenSite
 
 log = Logger()
@@ -229,16 +230,25 @@ class ForwardedChannel(VenChannel):
 
     def identify(self, headers: Headers) -> None:
         """Take the certificate from the header, or refuse the request."""
-        self.certificate, self._der, self.met = b"", b"", False
+        self.certificate, self._der, self.met, self.vouched_until = b"", b"", False, 0.0
         self._come_from(self._forwarded.source(headers))
         try:
-            certificate = self._forwarded.certificate(headers)
+            chain = self._forwarded.chain(headers)
         except ValueError as error:
             self.refuse(403, f"no certificate: {error}")
         else:
-            self._der = certificate.public_bytes(Encoding.DER)
+            self._der = chain[0].public_bytes(Encoding.DER)
             self.certificate = sha256(self._der)
+            if self.site.vouch:
+                self._ask(self.site.vouch, chain)
         super().identify(headers)
+
+    def look_again(self) -> None:
+        """Nothing: each request is looked at, and the connection is the proxy's."""
+
+    def _revoked(self, reason: str) -> None:
+        if not self._lost:
+            self.refuse(403, f"no certificate: {reason}")
 
     def _come_from(self, address: str | None) -> None:
         """Count the connection to the address that the request comes from."""
@@ -257,12 +267,12 @@ class ForwardedChannel(VenChannel):
 class Forwarded(Factory):
     """The listener of a trusted proxy, in front of the site.
 
-    ``check`` raises ValueError for a certificate that no authority vouches for.
+    ``check`` returns the verified chain of a certificate; it raises ValueError where no authority vouches for it.
     """
 
     noisy = False
 
-    def __init__(self, site: VenSite, settings: TrustedProxy, check: Callable[[x509.Certificate], None]) -> None:
+    def __init__(self, site: VenSite, settings: TrustedProxy, check: Callable[[x509.Certificate], Verified]) -> None:
         self._site = site
         self._settings = settings
         self._check = check
@@ -271,11 +281,11 @@ class Forwarded(Factory):
         """A connection of the proxy."""
         return self._site.admit(addr, partial(ForwardedChannel, self))
 
-    def certificate(self, headers: Headers) -> x509.Certificate:
-        """The certificate that the VEN has shown.  Raises ValueError."""
-        found = forwarded.read(self._settings.form, headers.getRawHeaders(self._settings.header.encode(), []))
-        self._check(found)
-        return found
+    def chain(self, headers: Headers) -> Verified:
+        """The certificate that the VEN has shown, and who vouches for it.  Raises ValueError."""
+        return self._check(
+            forwarded.read(self._settings.form, headers.getRawHeaders(self._settings.header.encode(), []))
+        )
 
     def source(self, headers: Headers) -> str | None:
         """Where the VEN is, if the proxy is to say that, and does."""

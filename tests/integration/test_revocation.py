@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -26,7 +28,8 @@ from oadrvtn.security.certificates import Authority, Credential, describe
 from oadrvtn.transport.fetch import MOST_BYTES, FetchFailed, fetcher
 from tests.security.responder import Responder
 
-from .process import Program, Programs, Vtn, programs_of_a_test, until
+from .house import head
+from .process import PATIENCE, Program, Programs, Vtn, programs_of_a_test, until
 from .test_process import Connection
 
 
@@ -44,6 +47,7 @@ def vtn(tmp_path: Path, programs: Programs) -> Vtn:
 
 
 CLOSED = "closed"
+SOCKET = "proxy.sock"
 _listening: Any = reactor  # whose stubs know no Site
 
 
@@ -62,6 +66,20 @@ async def asks(connection: Connection) -> str:
 async def asks_anew(vtn: Vtn, name: str) -> str:
     with Connection(vtn, name) as connection:
         return await asks(connection)
+
+
+async def asks_through_a_proxy(vtn: Vtn, name: str) -> str:
+    """What HTTP says to a VEN whose certificate a trusted proxy passes on."""
+
+    def ask() -> str:
+        shown = quote((vtn.certs / f"{name}.crt").read_text(), safe="").encode()
+        with socket.socket(socket.AF_UNIX) as plain:
+            plain.settimeout(PATIENCE)
+            plain.connect(str(vtn.directory / "state" / SOCKET))
+            plain.sendall(head("OadrPoll", b"Content-Length: 1", b"X-SSL-Client-Cert: " + shown) + b"x")
+            return plain.recv(1000).split(b" ")[1].decode()
+
+    return await deferToThread(ask)
 
 
 def running(vtn: Vtn) -> Program:
@@ -195,7 +213,7 @@ def web() -> Iterator[Answering]:
 async def test_a_responder_decides_who_is_heard(vtn: Vtn, web: Answering) -> None:
     settings = f'ocsp = "hard"\nocsp_responder = "{web.url}"\nocsp_timeout = "1s"\n'
     with vtn.config.open("a") as config:
-        config.write(f"\n[revocation]\n{settings}")
+        config.write(f'\n[revocation]\n{settings}\n[trusted_proxy]\naddress = "unix:{SOCKET}"\n')
     authority = Authority(Credential.load(vtn.certs / "ca.crt", vtn.certs / "ca.key"))
     responder = Responder(authority, lambda: datetime.now(UTC).replace(microsecond=0))
     web.web.how = responder.answer
@@ -218,7 +236,14 @@ async def test_a_responder_decides_who_is_heard(vtn: Vtn, web: Answering) -> Non
             setattr(responder, key, value)
         assert (heard, await asks_anew(vtn, name)) == (heard, heard), changes
         assert await asks_anew(vtn, name) == heard
-        assert len(responder.asked) == number + 1, "what was said is kept"
+        assert len(responder.asked) == 1, "what was said is kept"
+        responder.asked.clear()
+        vtn.issue(name := f"ven-p{number}", listed=False)
+        responder.knows(*certificates.load_certificates(vtn.certs / f"{name}.crt"))
+        by_proxy = [await asks_through_a_proxy(vtn, name) for _ in range(2)]
+        assert by_proxy == [{"200": "400", CLOSED: "403"}[heard]] * 2, changes
+        assert len(responder.asked) == 1
+        responder.asked.clear()
         for key, value in before.items():
             setattr(responder, key, value)
     await running(vtn).says("TLS handshake refused: cert revoked")

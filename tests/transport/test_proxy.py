@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.config import TrustedProxy
@@ -320,6 +321,33 @@ class ForwardedTests(SynchronousTestCase):
             self.channel.connectionLost(None)
         self.assertEqual([b"x"] * 5, self.server.service.bodies)
         self.assertEqual({ven().fingerprint}, set(self.server.asked))
+
+    def test_a_request_waits_until_somebody_has_vouched_for_its_certificate(self) -> None:
+        asked: list[Any] = []
+        self.server.site.vouch = lambda chain: asked.append(chain) or waiting  # type: ignore[func-returns-value]
+        fault = Failure(RuntimeError("a fault of ours"))
+        for said, status in (((None, 60.0), 200), (("cert revoked", 60.0), 403), (fault, 403)):
+            waiting: Deferred[Any] = Deferred()
+            self.connect()
+            self.post(b"X-SSL-Client-Cert: " + escaped(ven()))
+            self.server.site.look_again()  # which is about connections of VENs
+            self.assertEqual([], self.statuses())
+            waiting.callback(said)
+            self.assertEqual([status], self.statuses())
+            self.channel.connectionLost(None)
+        self.assertEqual([b"x"], self.server.service.bodies)
+        self.assertEqual([[ven().certificate, authority().credential.certificate]] * 3, asked)
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+
+    def test_who_is_gone_when_somebody_has_vouched_leaves_nothing(self) -> None:
+        waiting: Deferred[Any] = Deferred()
+        self.server.site.vouch = lambda chain: waiting
+        self.connect()
+        self.post(b"X-SSL-Client-Cert: " + escaped(ven()))
+        self.channel.connectionLost(None)
+        before = self.server.clock.getDelayedCalls()
+        waiting.callback(("cert revoked", 60.0))
+        self.assertEqual((before, []), (self.server.clock.getDelayedCalls(), self.server.service.bodies))
 
     def test_the_header_and_its_form_are_as_configured(self) -> None:
         self.connect(TrustedProxy(form="envoy", header="X-Forwarded-Client-Cert"))

@@ -69,7 +69,7 @@ class VouchTests(SynchronousTestCase):
         self.said: list[Deferred[Said]] = []
         self.server.site.vouch = self.vouch
 
-    def vouch(self, transport: Any) -> Deferred[Said]:
+    def vouch(self, chain: Any) -> Deferred[Said]:
         self.said.append(Deferred())
         return self.said[-1]
 
@@ -94,7 +94,7 @@ class VouchTests(SynchronousTestCase):
         self.assertTrue([event for event in events if "closed: revoked" in formatEvent(event)])
 
     def test_an_answer_that_is_there_at_once_holds_nothing_up(self) -> None:
-        self.server.site.vouch = lambda transport: succeed((None, self.until(60)))
+        self.server.site.vouch = lambda chain: succeed((None, self.until(60)))
         self.assertEqual([200], self.server.connect().post(b"x").statuses)
 
     def test_it_is_asked_again_once_that_is_not_believed_any_more(self) -> None:
@@ -113,7 +113,7 @@ class VouchTests(SynchronousTestCase):
         self.assertTrue(connection.closed)
 
     def test_where_nobody_could_be_asked_it_is_closed(self) -> None:
-        self.server.site.vouch = lambda transport: fail(RuntimeError("a fault of ours"))
+        self.server.site.vouch = lambda chain: fail(RuntimeError("a fault of ours"))
         connection = self.server.connect().post(b"x")
         self.assertEqual((True, []), (connection.closed, self.server.service.bodies))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
