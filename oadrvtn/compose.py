@@ -173,6 +173,7 @@ class VtnService(MultiService):
         self.vtn = Vtn(config, self.database, clock, revoked, time.time)
         self._in_thread = lambda *work: deferToThreadPool(reactor, reactor.getThreadPool(), *work)
         self.chain = Chain(self.vtn, self._in_thread)
+        self.chain.judge = self.revocation.listed
         self._sign()
         self._resources = {service: cls(self.vtn, self.chain, "") for service, cls in self._classes.items()}
         self._take_policy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,9 +13,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.compose import VtnService, build
-from oadrvtn.model.config import TLS, CertificateFiles, Config, ConfigError, Offer, OfferedPoint
+from oadrvtn.model.config import TLS, CertificateFiles, Config, ConfigError, Offer, OfferedPoint, Revocation
 from oadrvtn.security import certificates
 from oadrvtn.security.certificates import Credential
+from oadrvtn.security.revocation import REVOKED
 
 
 def offering(certs: Path, *sources: str | None) -> Config:
@@ -73,6 +75,15 @@ class SourceTests(SynchronousTestCase):
 
 
 class SignerTests(SynchronousTestCase):
+    def test_what_a_ven_only_signs_with_is_held_against_the_crls(self) -> None:
+        certs = Path(self.mktemp())
+        certificates.init(certs)
+        good, revoked = (certificates.issue(certs, name).certificate for name in ("good", "revoked"))
+        certificates.write_crl(certs, [revoked], timedelta(days=1))
+        config = attrs.evolve(offering(certs), revocation=Revocation(crl=(certs / "ca.crl",)))
+        service = build(config, MemoryReactorClock())
+        self.assertEqual((None, REVOKED), (service.chain.judge(good), service.chain.judge(revoked)))
+
     def test_answers_are_signed_by_the_certificates_of_now_and_of_connections_from_before(self) -> None:
         certs = Path(self.mktemp())
         certificates.init(certs)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cryptography.x509 import Certificate
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -123,13 +124,15 @@ class Chain:
     """Runs exchanges for one VTN; ``answers`` counts (message, response code).
 
     ``signers`` sign answers, by the SHA-256 of the certificate that a connection showed; where it showed none of
-    them the first signs, and without any nothing is signed.  ``in_thread`` runs what takes long.
+    them the first signs, and without any nothing is signed.  ``in_thread`` runs what takes long.  ``judge`` tells of a
+    certificate that only signs why it is good no more, if it is not.
     """
 
     def __init__(self, vtn: Vtn, in_thread: Callable[..., Deferred[Any]] = maybeDeferred) -> None:
         self.vtn = vtn
         self.answers: Counter[tuple[str, str]] = Counter()
         self.signers: dict[bytes | None, Signer] = {}
+        self.judge: Callable[[Certificate], str | None] = lambda certificate: None
         self._in_thread = in_thread
         self._signing: set[str] = set()  # VENs of which the log says that they sign
 
@@ -232,6 +235,10 @@ class Chain:
         return exchange
 
     def _verified(self, signed: Signed, exchange: Exchange) -> Exchange:
+        # That of the connection was looked at in the handshake.
+        own = exchange.entry and exchange.entry.ven.signing_fingerprint
+        if own and (reason := self.judge(signed.certificate)):
+            raise SignatureRefused(f"the certificate that signs for this VEN: {reason}")
         self.vtn.polls.window.check(signed.timestamp, self.vtn.now())
         exchange.signed = signed
         exchange.element = unseal_object(signed.signed_object)

@@ -95,6 +95,10 @@ class Crl:
             crl.next_update_utc,
         )
 
+    def issued(self, certificate: x509.Certificate) -> bool:
+        """Whether the authority has issued a certificate, by what that says of itself."""
+        return printable(certificate.issuer.rfc4514_string()) == self.issuer
+
     def good(self, now: datetime) -> bool:
         """Whether it is what its authority says now."""
         return self.this_update - SKEW <= now <= self.next_update
@@ -271,6 +275,13 @@ class Revocation:
         for certificate, lists in self._lists(chain):
             if any(certificate.serial_number in each.serials for each in lists):
                 return REVOKED
+        return None
+
+    def listed(self, certificate: x509.Certificate) -> str | None:
+        """Whether a list has a certificate that came alone, and is trusted for itself; by the name of its issuer."""
+        lists = [file.crl for file in self._files if file.crl]
+        if lists and any(certificate.serial_number in each.serials for each in lists if each.issued(certificate)):
+            return REVOKED
         return None
 
     def refusal(self, chain: Verified) -> str | None:

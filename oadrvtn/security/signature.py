@@ -304,13 +304,14 @@ class Signed:
 
     What is around the oadrSignedObject, if anything is, was not signed.
 
-    ``enveloped``: by a reference to the whole document; a peer that signs so may not be able to verify the other
-    form.  ``late``: with the ds:Signature behind it.
+    ``certificate`` is whose key has signed.  ``enveloped``: by a reference to the whole document; a peer that signs so
+    may not be able to verify the other form.  ``late``: with the ds:Signature behind it.
     """
 
     signed_object: etree._Element
     timestamp: datetime
     nonce: str
+    certificate: x509.Certificate
     enveloped: bool
     late: bool = False
 
@@ -358,7 +359,7 @@ def _any_form(
     message, properties = results[place].signed_xml, results[1 - place].signed_xml
     if message is None or properties is None:
         raise SignatureRefused("what was signed is no XML")
-    return attrs.evolve(_read(message, properties), late=root[0] is signed_object)
+    return attrs.evolve(_read(message, properties, key), late=root[0] is signed_object)
 
 
 def _parts(root: etree._Element, enveloped: bool) -> tuple[etree._Element, etree._Element]:
@@ -478,7 +479,7 @@ def _instant(text: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _read(message: Any, properties: Any) -> Signed:
+def _read(message: Any, properties: Any, certificate: x509.Certificate) -> Signed:
     """Take from the signed bytes, parsed again, what they are there for."""
     enveloped = message.tag == _PAYLOAD
     objects = [node for node in (message if enveloped else [message]) if node.tag == _OBJECT]
@@ -489,7 +490,7 @@ def _read(message: Any, properties: Any) -> Signed:
     if not nonce:
         raise SignatureRefused("the nonce is empty")
     try:
-        return Signed(objects[0], _instant(timestamp), nonce, enveloped)
+        return Signed(objects[0], _instant(timestamp), nonce, certificate, enveloped)
     except (ValueError, OverflowError) as error:
         raise SignatureRefused(f"timestamp: {error}") from None
 
@@ -567,7 +568,8 @@ def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime) -
         if (hashlib.sha256(message).digest(), hashlib.sha256(properties).digest()) != (digest, digest2):
             return None
         check(value, b"<ds:SignedInfo" + found["scope"] + found["info"])
-        return Signed(signed_object, _instant(found["timestamp"].decode()), found["nonce"].decode(), False)
+        timestamp, nonce = found["timestamp"].decode(), found["nonce"].decode()
+        return Signed(signed_object, _instant(timestamp), nonce, pinned.certificate, False)
     except (SignatureRefused, ValueError, OverflowError, UnsupportedAlgorithm, InvalidSignature, etree.C14NError):
         return None
 

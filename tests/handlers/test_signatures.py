@@ -212,6 +212,16 @@ class VerifyTests(SynchronousTestCase):
         self.successResultOf(office.vtn.write("restore", restore, signing, None))
         self.assertEqual("200", code(office.answer("EiEvent", office.signed(REQUEST, "signing"))))
 
+    def test_one_that_its_authority_has_revoked_signs_nothing_more(self) -> None:
+        office, asked = self.office, []
+        office.write(registration.set_signing_fingerprint, "ven-1", ven("signing").fingerprint)
+        office.chain.judge = lambda certificate: asked.append(certificate) or "cert revoked"  # type: ignore[func-returns-value]
+        document = office.signed(REQUEST, "signing")
+        with_key = with_key_info(document, certificates(ven("signing")), key_value(ven("signing")))
+        for each in (document, with_key):  # the one form, and any
+            office.refused("EiEvent", each, "the certificate that signs for this VEN: cert revoked")
+        self.assertEqual([ven("signing").certificate] * 2, asked)
+
     def test_the_window_is_that_of_the_configuration_also_after_a_change_of_it(self) -> None:
         office = self.office
         office.refused("EiEvent", office.signed(REQUEST, ago=-61), "61 s ahead")

@@ -171,6 +171,17 @@ class RefusalTests(CrlTestCase):
             self.assertIsNone(self.revocation.revoked((self.ven, self.root)))
             self.now -= 2 * DAY
 
+    def test_one_that_came_alone_is_looked_for_by_the_name_of_its_issuer(self) -> None:
+        self.assertIsNone(self.revocation.listed(self.ven))
+        self.write(self.ven)
+        self.configure()
+        self.assertEqual(REVOKED, self.revocation.listed(self.ven))
+        for other in (self.authority.issue_client("ven2"), Authority.create("another CA").issue_client("ven1")):
+            self.assertIsNone(self.revocation.listed(other.certificate))
+        self.write(Authority.create("another CA").credential.certificate)
+        self.look()
+        self.assertIsNone(self.revocation.listed(self.ven))
+
     def test_a_stale_list_still_revokes(self) -> None:
         self.write(self.ven)
         self.configure(crl_failure="soft")
