@@ -353,12 +353,13 @@ class Chain:
             if isinstance(message, OadrPoll):
                 self._remember(exchange)
             return exchange
-        if isinstance(message, OadrPoll):
-            assert exchange.ven_id
-            self.vtn.polls.use(exchange.ven_id, signed.timestamp, signed.nonce, self.vtn.now())
-            return exchange
         mark = self._signer(exchange), signed.timestamp, signed.nonce
-        if exchange.resource.is_rule(message):
+        if isinstance(message, OadrPoll):
+            now = self.vtn.now()
+            self.vtn.polls.use(*mark, now)
+            if signed.timestamp <= now:
+                return exchange  # a restart refuses what is from before it, but not what was ahead of it
+        elif exchange.resource.is_rule(message):
             exchange.once = replay.once(*mark)
             return exchange
         return self.vtn.write("nonce", replay.use, *mark).addCallback(lambda _: exchange)

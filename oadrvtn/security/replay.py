@@ -6,6 +6,7 @@ enough to remember the pairs whose time is within the window; what is older is r
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import datetime, timedelta
 
 import attrs
@@ -37,17 +38,22 @@ class Nonces:
     They are kept by the time that they claim: to look one up and to forget a slot of them takes the same time
     however many there are.  Nothing that was forgotten is accepted again, even if the clock is set back: no
     timestamp before the end of the youngest slot that went is, and none before the start, when nothing was
-    known.  (What a VEN whose clock is ahead signed just before a start can come again, until our clock is past
-    its timestamp by the window.)
+    known.  What was heard before the start and claims a time after it (the clocks of some are ahead) is told by
+    ``know``: memory is not enough for what claims a time that is still to come.
     """
 
     def __init__(self, window: Window, started: datetime) -> None:
         self.window = window
-        self._floor = started
-        self._slots: dict[int, dict[str, set[tuple[datetime, str]]]] = {}  # slot -> venID -> pairs
+        self.started = self._floor = started
+        self._slots: dict[int, dict[Hashable, set[tuple[datetime, str]]]] = {}  # slot -> signer -> pairs
 
-    def use(self, ven_id: str, timestamp: datetime, nonce: str, now: datetime) -> None:
-        """Note a message of a VEN; raises SignatureRefused for one that is out of the window or was here before."""
+    def know(self, signer: Hashable, timestamp: datetime, nonce: str) -> None:
+        """Note a message that was heard before the start."""
+        number = int(timestamp.timestamp() // _SLOT)
+        self._slots.setdefault(number, {}).setdefault(signer, set()).add((timestamp, nonce))
+
+    def use(self, signer: Hashable, timestamp: datetime, nonce: str, now: datetime) -> None:
+        """Note a message; raises SignatureRefused for one that is out of the window or was here before."""
         self.window.check(timestamp, now)
         if timestamp < self._floor:
             raise SignatureRefused(f"the timestamp is before {self._floor}, of which nothing is known any more")
@@ -55,7 +61,7 @@ class Nonces:
         if number not in self._slots:
             self._forget(now)
             self._slots[number] = {}
-        used = self._slots[number].setdefault(ven_id, set())
+        used = self._slots[number].setdefault(signer, set())
         if (timestamp, nonce) in used:
             raise SignatureRefused("the nonce was used before")
         if len(used) >= _MOST:

@@ -25,6 +25,12 @@ def since(txn: Txn) -> datetime | None:
     return None if found is None else instant(found)
 
 
+def ahead(txn: Txn, of: datetime) -> list[tuple[bytes, datetime, str]]:
+    """The messages that claim this instant or a later one: signer, timestamp, nonce."""
+    columns = nonces.c.signer, nonces.c.timestamp, nonces.c.nonce
+    return [(*row,) for row in txn.execute(select(*columns).where(nonces.c.timestamp >= of))]
+
+
 def forget(txn: Txn, before: datetime) -> None:
     """Drop what was signed before an instant.
 

@@ -44,8 +44,8 @@ from ..security.certificates import describe
 from ..security.replay import Nonces, Window
 from ..storage import certificates as certificate_rows
 from ..storage import events as event_rows
+from ..storage import nonces, vens
 from ..storage import outbox as outbox_rows
-from ..storage import vens
 from ..storage.database import Database, Txn
 from ..storage.events import Telling
 from ..storage.times import Times
@@ -234,6 +234,8 @@ class Vtn:
     async def _start(self) -> None:
         self._started(await self.write("start", _start, self.config))
         self.revoked |= await self.database.read("revoked", certificate_rows.revoked)
+        for heard in await self.database.read("heard", nonces.ahead, self.polls.started):
+            self.polls.know(*heard)
 
     def _started(self, gone: list[str]) -> None:
         for ven_id in gone:

@@ -342,6 +342,18 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual("200", code(self.office.answer("EiEvent", request)))
         self.office.answer("OadrPoll", self.office.signed(OadrPoll(ven_id="ven-1")))
 
+    def test_a_poll_whose_time_was_to_come_is_known_after_a_restart_also_when_that_has_come(self) -> None:
+        office, polls = self.office, [self.office.signed(OadrPoll(ven_id="ven-1"), ago=ago) for ago in (-50, 0)]
+        for poll in polls:
+            office.answer("OadrPoll", poll)
+        self.assertEqual(1, office.read(lambda txn: txn.exec_driver_sql("SELECT count(*) FROM nonces").scalar()))
+        office.restart()
+        self.successResultOf(office.vtn.start())
+        for _ in range(2):
+            office.refused("OadrPoll", polls[0], "used before")
+            office.clock.advance(50)
+        office.answer("OadrPoll", office.signed(OadrPoll(ven_id="ven-1")))
+
     def test_the_nonces_of_one_are_none_of_anothers(self) -> None:
         use = replay.use
         for signer in (b"1" * 32, b"2" * 32):
