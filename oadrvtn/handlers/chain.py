@@ -452,14 +452,15 @@ class Chain:
         """A fault of ours or of a user's handler: the peer gets a number, the log has the rest."""
         exchange.incident = incident = secrets.token_hex(4)
         name = exchange.message.name() if exchange.message else "a message"
-        log.failure(
-            "incident {incident}: {name} of {who} could not be handled by {handler}",
-            failure=failure,
-            incident=incident,
-            handler=self._handler(exchange),
-            name=name,
-            who=exchange.who,
-        )
+        if self.vtn.noise.lets(exchange.who):
+            log.failure(
+                "incident {incident}: {name} of {who} could not be handled by {handler}",
+                failure=failure,
+                incident=incident,
+                handler=self._handler(exchange),
+                name=name,
+                who=exchange.who,
+            )
         return VtnError(f"internal error, incident {incident}")
 
     def _handler(self, exchange: Exchange) -> str:

@@ -259,11 +259,12 @@ class VenChannel(http.HTTPChannel):
     def _revoked(self, reason: str) -> None:
         if self.closing:
             return
-        described = describe(load_der_x509_certificate(self._der))
-        log.warn(
-            "{peer}: closed: {reason} (subject {subject}, serial {serial})",
-            peer=self.address, reason=reason, subject=described.subject[:300], serial=described.serial,
-        )  # fmt: skip
+        if self.site.lets(self.address):
+            described = describe(load_der_x509_certificate(self._der))
+            log.warn(
+                "{peer}: closed: {reason} (subject {subject}, serial {serial})",
+                peer=self.address, reason=reason, subject=described.subject[:300], serial=described.serial,
+            )  # fmt: skip
         self.loseConnection()
 
     def whose(self) -> Deferred[Any]:

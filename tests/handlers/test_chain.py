@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.handlers import chain
 from oadrvtn.handlers.poll import OadrPoll
 from oadrvtn.handlers.report import EiReport
-from oadrvtn.model.config import Config, Leniency, Registration, Security, UnregisteredPoll
+from oadrvtn.model.config import Config, Leniency, Limits, Registration, Security, UnregisteredPoll
 from oadrvtn.model.errors import NotAllowed
 from oadrvtn.model.messages import MESSAGES
 from oadrvtn.model.party import EiResponse, OadrQueryRegistration, OadrResponse
@@ -508,6 +508,15 @@ class IncidentTests(SynchronousTestCase):
         numbers = {self._incident(house.answer("OadrPoll", poll())) for _ in range(2)}
         self.assertEqual(len(numbers), 2)
         self.flushLoggedErrors(KeyError)
+
+    def test_many_incidents_of_one_ven_do_not_fill_the_log(self) -> None:
+        house = House(self, config=Config(vtn_id="vtn", limits=Limits(log_lines=10)))
+        house.register()
+        house.clock.advance(60)
+        house.resources["OadrPoll"].on_poll = lambda payload, exchange: fail(KeyError("x"))  # type: ignore[attr-defined]
+        numbers = {self._incident(house.answer("OadrPoll", poll())) for _ in range(20)}
+        self.assertEqual(len(numbers), 20)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 5)  # each has a line of the answer, too
 
     def test_a_database_that_fails_is_an_incident(self) -> None:
         house = House(self)

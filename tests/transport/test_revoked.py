@@ -93,6 +93,16 @@ class VouchTests(SynchronousTestCase):
         self.assertEqual((True, [], []), (connection.closed, connection.statuses, self.server.service.bodies))
         self.assertTrue([event for event in events if "closed: revoked" in formatEvent(event)])
 
+    def test_who_comes_again_and_again_does_not_fill_the_log(self) -> None:
+        lines: list[str] = []
+        self.server.site.lets = lambda peer: lines.append(peer) or len(lines) < 3  # type: ignore[func-returns-value]
+        self.server.site.vouch = lambda chain: succeed(("no OCSP answer", self.until(60)))
+        with capturedLogs() as events:
+            for _ in range(5):
+                self.assertEqual([], self.server.connect().post(b"x").statuses)
+        told = [event for event in events if "closed: no OCSP answer" in (formatEvent(event) or "")]
+        self.assertEqual((2, 5), (len(told), len(lines)))
+
     def test_an_answer_that_is_there_at_once_holds_nothing_up(self) -> None:
         self.server.site.vouch = lambda chain: succeed((None, self.until(60)))
         self.assertEqual([200], self.server.connect().post(b"x").statuses)
