@@ -23,7 +23,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from .console.api import Api
+from .console.api import Api, Few
 from .console.audit import Clerk
 from .console.token import load_token
 from .handlers.chain import Chain
@@ -267,7 +267,7 @@ class VtnService(MultiService):
             api = Api(self.vtn, token, self._clerk, own=self.tls.described, **counted).site()
             api.noisy = False
             served: Any = TLSMemoryBIOFactory(self._api_tls, False, api) if self._api_tls else api
-            listeners.append(("api", (config.api.host, config.api.port), served))
+            listeners.append(("api", (config.api.host, config.api.port), Few(served)))
         # Who stands before a listener for a trusted proxy is not known, so that one is always our own.
         given = systemd.inherited(self._reactor, *(name for name, *_ in listeners))
         if (theirs := given.get("api")) and not self._api_tls and not is_loopback(theirs.getsockname()[0]):

@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -196,6 +197,22 @@ class _Request(Request):
         assert self.content is not None
         if self.content.tell() <= MOST_FILE:
             super().handleContentChunk(data)
+
+
+class Few(WrappingFactory[ProtocolWrapper]):
+    """In front of the API, and of its TLS: so many connections at once, which leaves VENs the files that theirs need.
+
+    Whoever reaches the port may connect; a token is looked at later.
+    """
+
+    noisy = False
+    MOST = 100
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """One more connection, or None, which closes it."""
+        if len(self.protocols) >= self.MOST:
+            return None
+        return super().buildProtocol(addr)
 
 
 class _Site(Site):

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from oadrvtn.console.api import HEALTH_TIMEOUT
+from oadrvtn.console.api import HEALTH_TIMEOUT, Few
 from oadrvtn.console.door import MOST_BODY, MOST_FILE, Lockout
 from oadrvtn.storage import vens
 
@@ -171,6 +171,16 @@ class ConnectionTests(ApiTestCase):
     def test_the_site_serves_the_api(self) -> None:
         self.send(f"GET {V1}/status HTTP/1.1")
         self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 200"), self.transport.value())
+
+    def test_there_are_so_many_connections_at_once_and_one_that_ends_makes_room(self) -> None:
+        self.patch(Few, "MOST", 2)
+        few, open_ones = Few(self.office.api.site()), []
+        for _ in range(2):
+            open_ones.append(few.buildProtocol(None))
+            open_ones[-1].makeConnection(StringTransport())
+        self.assertIsNone(few.buildProtocol(None))
+        open_ones[0].connectionLost(Failure(ConnectionLost()))
+        self.assertIsNotNone(few.buildProtocol(None))
 
     def test_no_more_of_a_body_is_kept_than_it_may_have(self) -> None:
         self.send(f"POST {V1}/events HTTP/1.1", "Transfer-Encoding: chunked")

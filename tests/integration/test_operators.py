@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
 from typing import Any
@@ -14,12 +15,13 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from oadrvtn.console.api import Few
 from oadrvtn.console.client import ApiError
 from oadrvtn.model.config import load
 from oadrvtn.security import certificates
 from oadrvtn.security.certificates import Authority, Credential
 
-from .process import SCRIPTS, Program, Programs, Vtn, programs_of_a_test
+from .process import PATIENCE, SCRIPTS, Program, Programs, Vtn, programs_of_a_test, until
 
 
 @pytest.fixture
@@ -102,6 +104,29 @@ async def test_an_api_that_others_can_reach_does_not_start_without_a_certificate
     refused = vtn.launch()
     assert await refused.end(None) == 1
     assert "api.certificate" in refused.output and "0.0.0.0" in refused.output
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_holds_connections_of_the_api_takes_no_more_than_those(vtn: Vtn) -> None:
+    await vtn.start()
+
+    def connect() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", vtn.api_port), PATIENCE)
+
+    def stays_open() -> bool:
+        with connect() as one:
+            one.settimeout(0.2)
+            try:
+                return one.recv(1) != b""
+            except TimeoutError:
+                return True
+
+    with ExitStack() as held:
+        for _ in range(Few.MOST):
+            held.enter_context(connect())
+        await until("one more is closed", lambda: not stays_open())
+    await until("there is room again", stays_open)
+    assert (await api(vtn, "GET", "status"))["vtn_id"] == "vtn-1"
 
 
 @pytest_twisted.ensureDeferred
