@@ -54,8 +54,6 @@ from .vtn.vtn import Vtn
 
 _BACKLOG = 4096
 """So many may wait to be accepted: all come at once after a restart.  The system may allow fewer (somaxconn)."""
-_LAST_ANSWERS = 50
-"""Tenths of a second that a stop waits at most for the answers to messages that are in work."""
 log = Logger()
 
 _RELOADED = ("tls", "retention", "registration", "security", "revocation", "vens", "events", "reports", "offers")
@@ -330,9 +328,9 @@ class VtnService(MultiService):
         self._supervised.tell("STOPPING=1")
         try:
             await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
-            for _ in range(_LAST_ANSWERS):
-                if not self.site.busy:
-                    break
+            # No handler takes longer.
+            patience = self._reactor.seconds() + self.config.limits.request_timeout
+            while self.site.busy and self._reactor.seconds() < patience:
                 await deferLater(self._reactor, 0.1)
             await super().stopService()
         finally:

@@ -657,8 +657,8 @@ class VenSite(server.Site):
 
     @property
     def busy(self) -> bool:
-        """Whether a message is in work."""
-        return any(channel.requests for channel in self.connections)
+        """Whether a message is in work; one that has not come whole is not."""
+        return any(channel._handlingRequest for channel in self.connections)
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only."""
