@@ -55,6 +55,9 @@ _TOO_MUCH = b"too much to do\n"
 _MOST_LEFT = 10_000
 """Addresses without a connection that are remembered."""
 
+_MOST_HEADS = 256
+"""Heads of requests that are remembered, those of many VENs of one make and of a message as long as another's."""
+
 _MOST_DIGITS = 18
 """More of them no Content-Length has."""
 
@@ -72,12 +75,11 @@ Met = Callable[[Any, bytes, bytes], None]
 
 @attrs.frozen
 class _Head:
-    """The head of a connection's last request, which came in one piece, and what was read from it.
+    """What was read from the head of a request that came in one piece.
 
-    A VEN sends the same one with each of its polls: then it need not be read again.
+    A VEN sends the same one with each of its polls, and so do others of its make: then it need not be read again.
     """
 
-    data: bytes
     length: int
     path: bytes
     headers: Headers
@@ -125,9 +127,8 @@ class VenRequest(server.Request):
         if not result or isinstance(result, Failure):
             self._limit = min(self._limit, channel.site.limits.body.unknown)
             self._check(max(length, self._received))
-        elif not channel.met:
-            channel.met = True
-            channel.site.met(result, channel.certificate, channel.certificate_der())
+        else:
+            channel.meet(result)
 
     def when_wanted(self, function: Callable[..., None], *arguments: Any) -> None:
         """Go on once it is known whose request it is, if it is still wanted then."""
@@ -210,7 +211,6 @@ class VenChannel(http.HTTPChannel):
     _der = b""
     _own: bytes | None = None
     _deadline: IDelayedCall | None = None
-    _head: _Head | None = None
     _between = True  # nothing has come since the last request
     _piece = b""  # all that has come of this request, if that is one piece
     _vouching: list[Deferred[None]] | None = None  # who waits until somebody has vouched for the certificate
@@ -286,8 +286,12 @@ class VenChannel(http.HTTPChannel):
         if self.closing:
             return
         self._piece = data if self._between and not self._busyReceiving else b""
-        if self._piece and self._head and self._known(self._head, data):
-            return
+        if self._piece and not self._waitingForTransport:
+            end = data.find(b"\r\n\r\n") + 4
+            known = self.known_head(data[:end])
+            if known and len(data) == end + known.length:
+                self._known(known, data[end:])
+                return
         self._between = False
         super().dataReceived(data)
         # It may be only the empty line that some clients send after a request.
@@ -297,27 +301,30 @@ class VenChannel(http.HTTPChannel):
             head = min(limits.header_timeout, limits.request_timeout)
             self._deadline = self.callLater(head if self._heading else limits.request_timeout, self._late)
 
-    def _known(self, head: _Head, data: bytes) -> bool:
-        """Serve a request whose head is known and whose body came along; whether it was one."""
-        if len(data) != len(head.data) + head.length or not data.startswith(head.data) or self._waitingForTransport:
-            return False
+    def known_head(self, data: bytes) -> _Head | None:
+        """What was read from a head like this one, if it is remembered."""
+        return self.site.heads.get(data)
+
+    def _known(self, head: _Head, body: bytes) -> None:
+        """Serve a request whose head is known and whose body came along."""
         self.resetTimeout()
         if later := self.site.turn_away(self):
             fields = b"".join(b"%b: %b\r\n" % field for field in _fields(later).items())
             self.write(self.site.head(503, fields) + _TOO_MUCH)
-            return True
-        body = data[len(head.data) :]
-        answer = head.service.again(self.certificate, body)
-        if answer is not None:
-            fields = b"Content-Type: application/xml\r\nContent-Length: %d\r\n" % len(answer)
-            self.write(self.site.head(200, fields) + answer)
-            return True
+            return
         begun = None
         if not self._unvouched() and head.service.knows(self.certificate):
+            if not self.met:
+                self.site.known(self.certificate).addCallback(self.meet)
+            answer = head.service.again(self.certificate, body)
+            if answer is not None:
+                fields = b"Content-Type: application/xml\r\nContent-Length: %d\r\n" % len(answer)
+                self.write(self.site.head(200, fields) + answer)
+                return
             begun = head.service.begin(self, body)
             if begun.called and not begun.paused:
                 begun.addCallback(self._answer)
-                return True
+                return
         self._between = False
         request = self.requestFactory(self, False)
         request.requestHeaders, request.service, request.later = head.headers, head.service, 0
@@ -328,7 +335,12 @@ class VenChannel(http.HTTPChannel):
         request.handleContentChunk(body)
         if not self.closing:
             self.allContentReceived()
-        return True
+
+    def meet(self, known: Any) -> None:
+        """It is known whose connection this is, which somebody is told once."""
+        if not self.met:
+            self.met = True
+            self.site.met(known, self.certificate, self._der)
 
     def _answer(self, exchange: Exchange) -> None:
         """What is answered at once to a request whose head is known needs nothing around it."""
@@ -337,12 +349,15 @@ class VenChannel(http.HTTPChannel):
         exchange.written()
 
     def remember(self, request: VenRequest) -> None:
-        """Know the head of a request when it comes again, if it is a plain one."""
+        """Know the head of a request when it comes again, on whatever connection, if it is a plain one."""
         body, piece, headers = request.content.getvalue(), self._piece, request.requestHeaders
         end = len(piece) - len(body)
         plain = self.persistent and request.method == b"POST" and not headers.hasHeader(b"expect")
         if hasattr(request.service, "again") and plain and body and piece.find(b"\r\n\r\n") + 4 == end:
-            self._head = _Head(piece[:end], len(body), request.uri, headers, request.service)
+            heads = self.site.heads
+            heads[piece[:end]] = _Head(len(body), request.uri, headers, request.service)
+            if len(heads) > _MOST_HEADS:
+                heads.popitem(last=False)
 
     def requestDone(self, request: VenRequest) -> None:
         """It is answered; what has come behind it is read now."""
@@ -548,6 +563,7 @@ class VenSite(server.Site):
         self._addresses: dict[str, _Address] = {}
         self._left: OrderedDict[str, _Address] = OrderedDict()  # those without a connection
         self._dated: tuple[int, bytes] = (-1, b"")
+        self.heads: OrderedDict[bytes, _Head] = OrderedDict()
 
     def head(self, status: int, fields: bytes) -> bytes:
         """The head of an answer, as Twisted would write it; the date once in a second."""

@@ -260,6 +260,9 @@ class ForwardedChannel(VenChannel):
     def remember(self, request: VenRequest) -> None:
         """Nothing: each request is looked at, for the next one may be another VEN's."""
 
+    def known_head(self, data: bytes) -> None:
+        """None, for the same reason."""
+
     def own_certificate(self) -> None:
         """It is the proxy that has shown one."""
 

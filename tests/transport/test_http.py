@@ -140,15 +140,18 @@ class AgainTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = Server(body=BodyLimits(EiEvent=100, unknown=10), idle_timeout=120)
         self.service = self.server.service
+        self.met: list[tuple[bytes, bytes]] = []
+        self.server.site.met = lambda _, *whose: self.met.append(whose)
         self.connection = self.server.connect()
+        self.channel = self.server.channel
         self.lines: list[bytes] = []  # that were read
-        read = self.server.channel.lineReceived
+        read = self.channel.lineReceived
 
         def noted(line: bytes) -> Any:
             self.lines.append(line)
             return read(line)
 
-        self.patch(self.server.channel, "lineReceived", noted)
+        self.patch(self.channel, "lineReceived", noted)
 
     def posts(self, *bodies: bytes, **options: Any) -> list[int]:
         """How many lines are read of each of these requests."""
@@ -172,6 +175,21 @@ class AgainTests(SynchronousTestCase):
         self.posts(b"one", b"two")
         first, second = (parsedate_to_datetime(headers["date"]) for _, headers, _ in self.connection.answers)
         self.assertLess(abs(second - first), timedelta(seconds=5))
+
+    def test_nor_is_it_on_another_connection(self) -> None:
+        self.posts(b"one")
+        other = self.server.connect()
+        [channel] = self.server.site.connections - {self.channel}
+        with mock.patch.object(channel, "lineReceived") as reads:
+            self.assertEqual([200], other.post(b"two").statuses)
+        reads.assert_not_called()
+        self.assertEqual([self.channel.certificate, channel.certificate], [who for who, _ in self.met])
+
+    def test_so_many_heads_are_remembered(self) -> None:
+        self.patch(http, "_MOST_HEADS", 2)
+        for length in (1, 2, 3):
+            self.assertEqual([4], self.posts(b"x" * length))
+        self.assertEqual([0, 0, 4], self.posts(b"x" * 3, b"x" * 2, b"x"))
 
     def test_what_the_service_knows_is_answered_at_once_and_just_so(self) -> None:
         self.service.same = b"two"

@@ -43,7 +43,7 @@ class Service(ServiceResource):
         return body
 
     def knows(self, certificate: bytes) -> bool:
-        return self.at_hand()
+        return self.at_hand() or self.same is not None
 
     def handle(self, exchange: Exchange) -> Deferred[Exchange]:
         self.bodies.append(exchange.body)
