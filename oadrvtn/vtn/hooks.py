@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from inspect import iscoroutine
+from traceback import walk_tb
 from types import coroutine
 from typing import Any
 
@@ -110,24 +111,35 @@ def called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
 
 def _begin(function: Callable[..., Any], *arguments: Any) -> Any:
     value = function(*arguments)
-    if asyncio.isfuture(value):
-        return Deferred.fromFuture(value)
-    if not iscoroutine(value):
+    future = asyncio.isfuture(value)
+    if not future and not iscoroutine(value):
         return value
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return Deferred.fromCoroutine(_without_asyncio(value))
+        return Deferred.fromCoroutine(_without_asyncio(_waits_for(value) if future else value))
+    if future:
+        return Deferred.fromFuture(value)
     return Deferred.fromFuture(loop.create_task(_driven(value, partial(_as_task, loop))))
 
 
 async def _without_asyncio(body: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await _driven(body, _as_twisted)
-    except RuntimeError as error:
-        if "event loop" in str(error):  # asyncio's complaint, which names no remedy
+    except (RuntimeError, AttributeError) as error:
+        if "event loop" in str(error) or _is_of_asyncio(error):  # a complaint that names no remedy
             raise NeedsAsyncio() from error
         raise
+
+
+async def _waits_for(future: asyncio.Future[Any]) -> Any:
+    return await future
+
+
+def _is_of_asyncio(error: BaseException) -> bool:
+    """Whether asyncio's own code has failed: locks, events and queues do not look whether there is a loop."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("asyncio.")
 
 
 @coroutine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,8 +13,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.vtn.hooks import NAMES, Hooks, NeedsAsyncio, called
 from tests.handlers.house import Logged
-
-Body = Callable[[], Coroutine[Any, Any, Any]]
 
 
 async def both() -> list[int]:
@@ -62,7 +60,14 @@ class CalledTests(SynchronousTestCase):
     def test_elsewhere_what_belongs_to_asyncio_is_refused_by_an_error_that_says_what_it_takes(self) -> None:
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
-        bodies: tuple[Body, ...] = (lambda: asyncio.sleep(1), lambda: _waits_for(loop.create_future()))
+        bodies: tuple[Callable[[], Any], ...] = (
+            lambda: asyncio.sleep(1),
+            lambda: _waits_for(loop.create_future()),
+            loop.create_future,
+            lambda: asyncio.Event().wait(),
+            lambda: asyncio.Queue[int]().get(),
+            _in_time,
+        )
         for body in bodies:
             failure = self.failureResultOf(called(body), NeedsAsyncio)
             self.assertIn("twistd --reactor asyncio", str(failure.value))
@@ -81,11 +86,18 @@ class CalledTests(SynchronousTestCase):
         self.assertEqual(7, self.successResultOf(called(body)))
 
     def test_other_errors_stay_what_they_are(self) -> None:
-        async def body() -> None:
-            raise RuntimeError("mine")
+        for error in (RuntimeError("mine"), AttributeError("mine")):
 
-        self.assertEqual("mine", str(self.failureResultOf(called(body), RuntimeError).value))
-        self.assertRaises(RuntimeError, self.within_asyncio, body)
+            async def body(error: Exception = error) -> None:
+                raise error
+
+            self.assertIs(error, self.failureResultOf(called(body)).value)
+            self.assertRaises(type(error), self.within_asyncio, body)
+
+
+async def _in_time() -> None:
+    async with asyncio.timeout(1):
+        pass
 
 
 async def _waits_for(future: Any) -> Any:
