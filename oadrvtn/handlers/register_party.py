@@ -79,7 +79,8 @@ class EiRegisterParty(ServiceResource):
             return super().complete(value, exchange)
         if value is None or value is False:
             raise NotRegistered("the registration was refused")
-        ven_id, registration_id = value if isinstance(value, tuple) else (exchange.message.ven_id, value)
+        pair = isinstance(value, tuple) and len(value) == 2
+        ven_id, registration_id = value if pair else (exchange.message.ven_id, value)
         if not all(isinstance(part, str) and part for part in (ven_id or "x", registration_id)):
             raise TypeError(f"{shown(repr(value))} is neither a registration_id nor a pair (ven_id, registration_id)")
         return self._register(exchange, ven_id, registration_id)

@@ -12,7 +12,7 @@ from ..model.config import Config
 from ..model.errors import NotAllowed, VtnError
 from ..model.event import EiEvent, EiTarget, OadrDistributeEvent, OadrEvent
 from ..model.party import OadrCancelPartyRegistration, OadrRequestReregistration
-from ..model.report import OadrCancelReport, OadrCreateReport, OadrReport, OadrUpdateReport
+from ..model.report import OadrCancelReport, OadrCreateReport, OadrRegisterReport, OadrReport, OadrUpdateReport
 from ..model.values import shown
 from ..storage import events as stored
 from ..storage import reports, vens
@@ -29,7 +29,8 @@ MAY_RETURN: dict[str, tuple[type, ...]] = {
     "on_request_report": _REPORTS,
     "on_poll": (
         *_EVENTS, *_REPORTS,
-        OadrCreateReport, OadrCancelReport, OadrRequestReregistration, OadrCancelPartyRegistration,
+        OadrRegisterReport, OadrCreateReport, OadrCancelReport,
+        OadrRequestReregistration, OadrCancelPartyRegistration,
     ),
 }  # fmt: skip
 """What a handler may return, alone or in a list."""
@@ -136,6 +137,7 @@ _STORED: dict[type, Callable[..., Changes]] = {
     EiEvent: _event,
     OadrEvent: _event,
     OadrUpdateReport: provider.supply,
+    OadrRegisterReport: provider.offer,
     OadrCreateReport: _create_report,
     OadrCancelReport: _cancel_report,
     OadrRequestReregistration: lambda txn, ven, message, now: registration.request_reregistration(

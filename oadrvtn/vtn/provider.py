@@ -264,6 +264,19 @@ def _update(txn: Txn, ven: Ven, message: OadrUpdateReport, now: datetime, report
     put(txn, ven, "update_report", message, now, request_id=request_id, reference=report_request_id)
 
 
+def offer(txn: Txn, ven: Ven, message: OadrRegisterReport, now: datetime) -> Changes:
+    """Queue what a user's handler says is offered in the place of what the VEN was to be told, once a requestID.
+
+    Raises InvalidData for what the schema refuses.
+    """
+    if outbox.issued(txn, ven.ven_id, "register_report", message.request_id):
+        return NOTHING
+    outbox.supersede(txn, ven.ven_id, now, ["register_report"])
+    told = message.evolve(ven_id=ven.ven_id)
+    put(txn, ven, "register_report", told, now, request_id=told.request_id, reference=told.report_request_id)
+    return Changes.of(ven.ven_id)
+
+
 def supply(txn: Txn, ven: Ven, message: OadrUpdateReport, now: datetime) -> Changes:
     """Queue a report that a user's handler has for a VEN.  Raises InvalidData for one that the schema refuses."""
     _update(txn, ven, message, now)

@@ -20,6 +20,8 @@ from oadrvtn.model.party import EiResponse, OadrCancelPartyRegistration, OadrReq
 from oadrvtn.model.report import (
     OadrCancelReport,
     OadrCreateReport,
+    OadrRegisteredReport,
+    OadrRegisterReport,
     OadrReport,
     OadrReportRequest,
     OadrUpdatedReport,
@@ -187,7 +189,8 @@ class RegistrationTests(Case):
                 self.assertEqual("500", code(self.vtn.stranger("a").register()))
             [line] = log.lines("incident", LogLevel.critical)
             self.assertRegex(line, "by on_create_party_registration$")
-            self.flushLoggedErrors(TypeError, ValueError)
+            [failure] = self.flushLoggedErrors(TypeError)
+            self.assertRegex(failure.getErrorMessage(), "neither a registration_id nor a pair|instead of IDs")
 
 
 class PollTests(Case):
@@ -283,12 +286,23 @@ class PollTests(Case):
         other: tuple[Any, ...] = (
             OadrRequestReregistration(ven_id="ven-1"),
             OadrCancelPartyRegistration(request_id="c", registration_id="r", ven_id="ven-1"),
+            OadrRegisterReport(request_id="m", reports=()),
             report(),
         )
         for message in other:
             self.vtn = self.made()
             expected = "oadrUpdateReport" if isinstance(message, OadrReport) else message.name()
             self.assertEqual(expected, self.polled([message])[1].name())
+
+    def test_what_is_said_to_be_offered_goes_out_once_a_request_id_until_the_ven_takes_note_of_it(self) -> None:
+        offers = OadrRegisterReport(request_id="m", reports=(report().evolve(report_name="METADATA_TELEMETRY_USAGE"),))
+        ven, message = self.polled(offers)
+        self.assertEqual(offers.evolve(ven_id="ven-1"), message)
+        self.clock.advance(60)
+        self.assertEqual("m", ven.poll().request_id)
+        ven.send(OadrRegisteredReport(response=EiResponse.ok("m"), ven_id="ven-1"))
+        self.clock.advance(60)
+        self.assertEqual("oadrResponse", ven.poll().name())
 
     def test_what_is_nonsense_or_refused_is_an_incident_under_the_name_of_the_handler(self) -> None:
         known = spec("known")
