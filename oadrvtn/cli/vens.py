@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..console.client import File
-from ..console.files import write_csv
+from ..console.client import ApiError, File
+from ..console.files import MOST_TOLD, write_csv
 from ..security import certificates
 from ..security.certificates import printable
 from ..vtn.audience import KINDS
@@ -298,8 +298,14 @@ def import_vens(file: Path, dry_run: bool, as_json: bool) -> None:
         content = file.read_bytes()
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from error
-    with progress(f"sending {file.name}", len(content)) as sent:
-        found = ask("POST", "vens", "import", file=File(kind, content, sent), query=only_tried(dry_run))
+    try:
+        with progress(f"sending {file.name}", len(content)) as sent:
+            found = ask("POST", "vens", "import", file=File(kind, content, sent), query=only_tried(dry_run))
+    except ApiError as error:
+        for mistake in error.mistakes[MOST_TOLD:] and error.mistakes:  # more than the text has of them
+            line = f"line {mistake['line']}, " if "line" in mistake else ""
+            click.echo(printable(f"{line}{mistake['pointer']}: {mistake['detail']}"), err=True)
+        raise
     if as_json:
         return print_json(found)
     click.echo(f"{found['imported']:,} VENs {'could come' if dry_run else 'came'} in")
@@ -316,10 +322,10 @@ def export_vens(file: Path, as_json: bool) -> None:
     """
     kind = _kind(file)
     try:
+        with progress("reading VENs", ask("GET", "status")["vens"]) as came:
+            rows = [_exported(row) for row in ask_all("vens", of="vens", came=came)["vens"]]
+        columns = [*_COLUMNS, *sorted(set().union(*rows) - {*_COLUMNS})]
         with file.open("x", encoding="utf-8", newline="") as new:
-            with progress("reading VENs", ask("GET", "status")["vens"]) as came:
-                rows = [_exported(row) for row in ask_all("vens", of="vens", came=came)["vens"]]
-            columns = [*_COLUMNS, *sorted(set().union(*rows) - {*_COLUMNS})]
             new.write(write_csv(columns, rows) if kind == "text/csv" else json.dumps(rows, indent=1) + "\n")
     except FileExistsError as error:
         raise click.ClickException(f"{file} exists already and is not overwritten") from error

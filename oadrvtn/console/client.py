@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
@@ -25,7 +25,14 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class ApiError(Exception):
-    """The API could not be asked, or said no; the text is one line for the person who asked."""
+    """The API could not be asked, or said no; the text is one line for the person who asked.
+
+    ``mistakes`` are the ``errors`` of the problem document, each with its place.
+    """
+
+    def __init__(self, text: str, mistakes: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(text)
+        self.mistakes = mistakes
 
 
 def demo_directory() -> Path:
@@ -157,7 +164,8 @@ class Client:
             why = _told(said) or "is this the configuration it runs with?"
             raise ApiError(f"the VTN at {self.url} does not know our token: {why}")
         if status >= 400:
-            raise ApiError(_told(said) or f"{self.url} answers with HTTP status {status}")
+            mistakes = said.get("errors", ()) if isinstance(said, dict) else ()
+            raise ApiError(_told(said) or f"{self.url} answers with HTTP status {status}", mistakes)
         return said
 
     def _exchange(

@@ -279,7 +279,7 @@ class Desk:
                 audit.append(txn, call.done(said.status, said.made), now)
                 return said, NOTHING
             if present and match is not None and (tag_now := present(txn)) not in match:
-                raise Problem(412, f"it was changed since: its ETag is {tag_now} now")
+                raise _wrong_header(412, "If-Match", f"it was changed since: its ETag is {tag_now} now", tag_now)
             reply, changes = rule(txn, *arguments)
             data = show(txn, reply, now)
             said = Said.of(data, status if where is None or wish.dry_run else 201)
@@ -336,9 +336,9 @@ def raw_rows(request: IRequest, cls: type, lines: list[int]) -> Any:
             mandatory=[field.name for field in fields if field.default is attrs.NOTHING],
         )
     except UnicodeDecodeError as error:
-        raise Problem(400, f"the file is not UTF-8, at byte {error.start}") from None
+        raise _unreadable(f"the file is not UTF-8, at byte {error.start}") from None
     except ValueError as error:
-        raise Problem(400, f"the file is no CSV: {error}") from None
+        raise _unreadable(f"the file is no CSV: {error}") from None
     lines += found.lines
     return found.rows
 
@@ -348,7 +348,12 @@ def raw_body(request: IRequest, nothing: bytes = b"{}") -> Any:
     try:
         return json.loads(request.content.read().strip() or nothing, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, f"the body is not JSON: {error}") from None
+        raise _unreadable(f"the body is not JSON: {error}") from None
+
+
+def _unreadable(detail: str) -> Problem:
+    """The whole body is wrong."""
+    return Problem(400, detail, errors=[{"pointer": "", "detail": detail}])
 
 
 def _no_number(text: str) -> NoReturn:
@@ -449,7 +454,7 @@ class _Key:
     def again(self, asked: bytes, answer: str) -> Said:
         """The answer that was given under this key.  Raises Problem where something else was asked."""
         if asked != self.asked:
-            raise Problem(422, "Idempotency-Key: came before with another request: a key is for one request")
+            raise _wrong_header(422, "Idempotency-Key", "came before with another request: a key is for one request")
         return Said(**json.loads(answer))
 
 
@@ -458,7 +463,7 @@ def _idempotency_key(request: IRequest) -> _Key | None:
     if text is None or request.method != b"POST":
         return None
     if not re.fullmatch(rb"[!-~]{1,255}", text):
-        raise Problem(400, "Idempotency-Key: is not 1 to 255 letters, digits and signs without spaces")
+        raise _wrong_header(400, "Idempotency-Key", "is not 1 to 255 letters, digits and signs without spaces")
     request.content.seek(0)
     asked = hashlib.sha256(request.uri + b"\n" + request.content.read())
     return _Key(text.decode(), asked.digest())
@@ -470,8 +475,13 @@ def _if_match(request: IRequest) -> list[str] | None:
     if text == "*":
         return None
     if not re.fullmatch(r'(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*', text):
-        raise Problem(400, f'If-Match: {shown(text)} is no ETag, such as "0"')
+        raise _wrong_header(400, "If-Match", f'{shown(text)} is no ETag, such as "0"')
     return re.findall(r'(?:^|[\s,])("[^"]*")', text)
+
+
+def _wrong_header(status: int, name: str, detail: str, *allowed: str) -> Problem:
+    told = {"header": name, "detail": detail, **({"allowed": list(allowed)} if allowed else {})}
+    return Problem(status, f"{name}: {detail}", errors=[told])
 
 
 def etag(data: Any) -> str:
@@ -517,15 +527,19 @@ def _refused(request: IRequest, error: VtnError, ids: Collection[str], lines: Se
         for mistake in error.mistakes
     ]
     said = error.description
-    if len(errors) > _FEW or lines:
-        told = [f"line {each['line']}: {each['detail']}" if "line" in each else each["detail"] for each in errors]
-        said = f"{len(errors)} mistakes: {'; '.join(told[:_FEW])}{' ...' if len(errors) > _FEW else ''}"
+    if len(errors) > files.MOST_TOLD or lines:
+        told = "; ".join(_in_words(mistake, lines) for mistake in error.mistakes[: files.MOST_TOLD])
+        said = f"{len(errors)} mistakes: {told}{' ...' if len(errors) > files.MOST_TOLD else ''}"
     more = {"errors": errors} if errors else {}
     return problem(request, status, said, response_code=error.response_code, **more)
 
 
-_FEW = 20
-"""So many mistakes are told in one text."""
+def _in_words(mistake: Mistake, lines: Sequence[int]) -> str:
+    """A mistake with its place; of a file with ``lines`` by the line, as in ``_in_body``."""
+    place, row = mistake.place, re.match(r"\[(\d+)]\.?(.*)", mistake.place)
+    if lines and row:
+        place = f"line {lines[int(row[1])]}" + f", {row[2]}" * bool(row[2])
+    return f"{place}: {mistake.reason}" if place else mistake.reason
 
 
 def _told(mistake: Mistake) -> dict[str, Any]:

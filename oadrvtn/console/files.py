@@ -17,6 +17,9 @@ from ..model.values import shown
 BETWEEN = ";"
 """What stands between the values of a list in one cell; where one has it in itself the cell is a list in JSON."""
 
+MOST_TOLD = 20
+"""So many mistakes are told in one text."""
+
 
 @attrs.frozen
 class Rows:

@@ -89,6 +89,7 @@ _PROBLEM = {
         "status": {"type": "integer"},
         "detail": _TEXT,
         "response_code": {**_TEXT, "description": "of OpenADR"},
+        "scope": {**_TEXT, "description": "that a token has to have for this"},
         "incident": {**_TEXT, "description": "under which the log has more of a fault of the VTN"},
         "errors": {
             "type": "array",
@@ -98,6 +99,7 @@ _PROBLEM = {
                     "pointer": {**_TEXT, "description": "the place in the body (RFC 6901)"},
                     "line": {"type": "integer", "description": "the line of the file; the pointer is within it"},
                     "parameter": {**_TEXT, "description": "of the query or the path"},
+                    "header": {**_TEXT, "description": "of the request"},
                     "detail": _TEXT,
                     "allowed": {"type": "array", "items": _TEXT},
                 },

@@ -484,7 +484,9 @@ def _mistakes(error: BaseException, place: str = "") -> Iterator[Mistake]:
             known = list(dict.fromkeys([*known, *SHORT]))
         for name in sorted(error.extra_fields):
             where = _within(place, name) if name.isidentifier() else place
-            yield Mistake(where, f"unknown field {shown(name)}{did_you_mean(name, known)}", tuple(known))
+            twice = error.cl in _EVENTS and name in SHORT  # it is a field, but not beside signals
+            hint = " (that is said in the signals)" if twice else did_you_mean(name, known)
+            yield Mistake(where, f"unknown field {shown(name)}{hint}", tuple(known))
     elif isinstance(error, VtnError):
         yield from (attrs.evolve(mistake, place=_within(place, mistake.place)) for mistake in error.mistakes)
     else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from unittest import mock
 
-from oadrvtn.cli import screen
+from oadrvtn.cli import screen, vens
+from oadrvtn.console.client import ApiError
 from oadrvtn.model.config import Config
 from oadrvtn.storage.audience import GROUP
 from oadrvtn.vtn import registration
@@ -97,12 +100,36 @@ class VenTests(CliTestCase):
             after = self.shown("ven", "list")["vens"]
             self.assertEqual(*([[row.get(k) for k in said] for row in rows] for rows in (before, after)))
 
+    def test_an_export_that_fails_leaves_no_file_in_the_way_of_the_next(self) -> None:
+        file = Path(self.mktemp()).with_suffix(".csv")
+        self.office.registered("ven-1")
+
+        def fails(*_: object, **__: object) -> None:
+            raise ApiError("nothing listens")
+
+        with mock.patch.object(vens, "ask_all", fails):
+            self.refused("ven", "export", str(file))
+        self.has(self.good("ven", "export", str(file)), "1 VENs")
+
     def test_an_import_tells_each_line_that_is_wrong(self) -> None:
         file = Path(self.mktemp()).with_suffix(".csv")
         file.write_text("ven_id,fingerprints\nv1,xx\nv2,\n")
-        self.has(self.refused("ven", "import", str(file)), "line 2: 'xx' is no fingerprint", "line 3: is missing")
+        told = self.refused("ven", "import", str(file))
+        self.has(told, "line 2, fingerprints[0]: 'xx' is no fingerprint", "line 3, fingerprints: is missing")
         self.has(self.refused("ven", "import", "vens.xml", code=2), "neither .csv nor .json")
         self.has(self.refused("ven", "import", "nowhere.csv"), "No such file")
+
+    def test_an_import_with_very_many_mistakes_tells_each_with_its_place_before_it_says_so(self) -> None:
+        rows = [{"ven_id": "v", "fingerprints": ["xx"]}] * 30
+        texts = {".csv": "ven_id,fingerprints\n" + "v,xx\n" * 30, ".json": json.dumps(rows)}
+        for (kind, text), last in zip(texts.items(), ("line 31, /fingerprints/0", "/29/fingerprints/0"), strict=True):
+            file = Path(self.mktemp()).with_suffix(kind)
+            file.write_text(text)
+            result = self.run_cli("ven", "import", str(file))
+            *each, said = result.stderr.splitlines()
+            self.assertEqual((1, 30), (result.exit_code, len(each)))
+            self.assertEqual(f"{last}: 'xx' is no fingerprint: it holds more than pairs of hex digits", each[-1])
+            self.has(said, "30 mistakes", "fingerprints[0]: 'xx'", " ...")
 
     def test_a_name_from_the_wire_is_no_markup_and_no_escape_sequence(self) -> None:
         self.office.registered()

@@ -105,8 +105,10 @@ class MatchTests(ApiTestCase):
             before = self.good("GET", there)
             body = self.body(deed)
             stale = {"If-Match": '"0123", W/"4567"'}
-            self.assertIn("ETag", self.refused(412, method, path, body, headers=stale)["detail"], deed)
-            self.refused(400, method, path, body, headers={"If-Match": "0123"})
+            (error,) = self.refused(412, method, path, body, headers=stale)["errors"]
+            self.assertEqual(("If-Match", [self.tag(there)]), (error["header"], error["allowed"]), deed)
+            (error,) = self.refused(400, method, path, body, headers={"If-Match": "0123"})["errors"]
+            self.assertEqual("If-Match", error["header"])
             self.assertEqual(before, self.good("GET", there), deed)
             fresh = self.ask(method, path, body, headers={"If-Match": f'"0123", {self.tag(there)}'})
             self.assertLess(fresh.status, 300, fresh.body)
@@ -198,7 +200,8 @@ class IdempotencyTests(ApiTestCase):
 
     def test_a_key_is_for_one_request(self) -> None:
         self.post()
-        self.assertIn("Idempotency-Key", self.problem(422, self.post(level=3))["detail"])
+        (error,) = self.problem(422, self.post(level=3))["errors"]
+        self.assertEqual("Idempotency-Key", error["header"])
         self.problem(422, self.post(path="/events?force=1"))
         self.assertEqual(201, self.post("other", market_context="urn:y").status)
         self.assertEqual(2, self.good("GET", "/status")["events"])

@@ -117,7 +117,8 @@ class ProblemTests(ApiTestCase):
     def test_a_body_that_is_no_json_is_told(self) -> None:
         bad = (b"{", b"\xff", b"nonsense", b'{"level": NaN}', b"[" * 100_000, b'{"a": 1} x', b"9" * 5000)
         for raw in bad:
-            self.refused(400, "POST", "/events", raw=raw)
+            (error,) = self.refused(400, "POST", "/events", raw=raw)["errors"]
+            self.assertEqual("", error["pointer"])
 
     def test_a_body_that_is_no_object_is_told(self) -> None:
         bodies: list[Any] = [[], "x", 3]

@@ -81,7 +81,7 @@ class ImportTests(ApiTestCase):
         self.assertEqual(
             [(101, "/ven_id"), (2001, "/fingerprints/0"), (5000, "/fingerprints/0"), (5000, "/group_ids/0")], told
         )
-        self.assertIn("line 101: 'ven-7' exists, or is there twice", problem["detail"])
+        self.assertIn("line 101, ven_id: 'ven-7' exists, or is there twice", problem["detail"])
         self.assertEqual(before, self.ids())
 
     def test_rows_are_not_read_on_the_thread_that_serves_vens(self) -> None:
