@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from .compose import VtnService, build
+from .console.reports import Request
 from .console.shapes import EventChanges, Reader, show
 from .model.config import Config, of
 from .model.errors import InvalidData
@@ -210,8 +211,10 @@ class OpenADRServer:
     ) -> Deferred[Any]:
         """Offer a report of this VTN to the VENs: the keys of ``[[offers]]``, with a function as the source.
 
-        Raises ConfigError.  The Deferred fires when VENs are told.
+        Raises ConfigError, and TypeError for a source that is no function.  The Deferred fires when VENs are told.
         """
+        if source is not None and not callable(source):
+            raise TypeError(f"source: {source!r} is no function")
         offer = {"report_specifier_id": report_specifier_id, "data_points": data_points, **more}
         if source:
             offer["source"] = f"added:report_{len(self._sources)}"
@@ -227,35 +230,36 @@ class OpenADRServer:
         report_specifier_id: str,
         r_ids: Sequence[str] = (),
         *,
-        granularity: float | timedelta = 0,
-        report_back_duration: float | timedelta = 0,
-        dtstart: datetime | None = None,
-        duration: float | timedelta | None = None,
+        granularity: float | timedelta | str = 0,
+        report_back_duration: float | timedelta | str = 0,
+        dtstart: datetime | str | None = None,
+        duration: float | timedelta | str | None = None,
     ) -> Deferred[ReportRequest]:
         """Ask a VEN for a report that it offers, once or (with a report_back_duration) from now on.
 
-        Times are seconds or timedeltas; ``vtn.requests.RequestSpec`` says what they mean.  Fails with InvalidData,
-        InvalidID or NotAllowed, which is OutboxFull where as much waits for the VEN as may.
+        Times are as in ``add_event``, durations may be seconds, too; ``vtn.requests.RequestSpec`` says what they mean.
+        Fails with InvalidData, InvalidID or NotAllowed, which is OutboxFull where as much waits for the VEN as may.
         """
-        spec = RequestSpec(
-            report_specifier_id=report_specifier_id,
-            r_ids=tuple(r_ids),
-            granularity=_seconds(granularity),
-            report_back_duration=_seconds(report_back_duration),
-            dtstart=dtstart,
-            duration=None if duration is None else _seconds(duration),
-        )
-        rule = with_room(self.config.limits.outbox, requests.request)
-        asked = self._write("request report", rule, lambda _: (ven_id, [spec]))
-        return asked.addCallback(lambda made: made[0])
+        asked = {
+            "report_specifier_id": report_specifier_id,
+            "r_ids": r_ids,
+            "granularity": granularity,
+            "report_back_duration": report_back_duration,
+            "dtstart": dtstart,
+            "duration": duration,
+        }
+        body = {name: _plain(value) for name, value in asked.items() if value is not None}
+
+        def arguments(service: VtnService) -> Sequence[Any]:
+            wanted = Reader(service.vtn.now).read(Request, body)
+            return ven_id, [RequestSpec(**attrs.asdict(wanted, recurse=False))]
+
+        made = self._write("request report", with_room(self.config.limits.outbox, requests.request), arguments)
+        return made.addCallback(lambda rows: rows[0])
 
 
 def _id_of(row: Event | Ven | ReportRequest) -> str:
     return row.event_id if isinstance(row, Event) else row.ven_id
-
-
-def _seconds(length: float | timedelta) -> float:
-    return length.total_seconds() if isinstance(length, timedelta) else float(length)
 
 
 def _body(fields: dict[str, Any]) -> dict[str, Any]:

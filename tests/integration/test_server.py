@@ -178,6 +178,11 @@ async def test_a_report_of_the_program_is_offered_and_one_of_the_ven_is_asked_fo
     assert [report.report_specifier_id for report in (await ven.poll()).reports] == ["grid", "weather"]
     asked = await server.request_report("ven-1", "METADATA")
     assert asked.ven_id == "ven-1"
+    with pytest.raises(InvalidData) as caught:
+        await server.request_report("ven-1", "load", "power", granularity="often", dtstart="soon")
+    assert {mistake.place for mistake in caught.value.mistakes} == {"r_ids", "granularity", "dtstart"}
+    with pytest.raises(TypeError, match="no function"):
+        server.add_report("more", [{"r_id": "load"}], "utility.dr:load")
     with pytest.raises(ConfigError, match="the same as"):
         server.add_report("grid", [{"r_id": "load", "value": 1}])
 
