@@ -35,10 +35,11 @@ def group() -> None:
 
 
 @group.command("list")
+@click.argument("text", required=False)
 @json_option
-def list_groups(as_json: bool) -> None:
-    """List the groups."""
-    found = ask_all("groups", of="groups")
+def list_groups(text: str | None, as_json: bool) -> None:
+    """List the groups: all, or those with TEXT in ID or name."""
+    found = ask_all("groups", of="groups", query={"q": text})
     if as_json:
         return print_json(found)
     columns = ("Group", "Name", "VENs", "Created")

@@ -8,6 +8,7 @@ from typing import IO, Any
 import click
 
 from ..security.certificates import printable
+from ..storage.reports import STATES
 from . import ids
 from .screen import ask, ask_all, dry_run_option, json_option, only_tried, print_json, print_table, trial_option
 
@@ -50,10 +51,12 @@ def _each(seconds: float, never: str = "") -> str:
 
 @report.command("list")
 @click.argument("ven_id", type=ids.VEN)
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @json_option
-def list_requests(ven_id: str, as_json: bool) -> None:
+def list_requests(ven_id: str, state: str | None, as_json: bool) -> None:
     """List the reports that a VEN was asked for."""
-    _show_requests(ask_all("vens", ven_id, "requests", of="report_requests", backwards=True), as_json)
+    path, query = ("vens", ven_id, "requests"), {"state": state}
+    _show_requests(ask_all(*path, of="report_requests", query=query, backwards=True), as_json)
 
 
 @report.command("request")

@@ -62,7 +62,7 @@ class NewRequests:
 class RequestsQuery:
     """Requests, the newest ``limit`` of them before a ``cursor``; those in a ``state``."""
 
-    state: str | None = None
+    state: reports.State | None = None
     limit: PageSize = A_HUNDRED
     cursor: ByTime | None = None
 

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 import attrs
 from sqlalchemy import (
@@ -31,6 +31,8 @@ from .database import Txn
 from .paging import Cursor, page
 from .tables import capabilities, data_points, readings, report_requests, traits, vens, wishes
 
+State = Literal["requested", "accepted", "refused", "done", "cancelling", "cancelled", "dropped", "superseded"]
+STATES: tuple[State, ...] = get_args(State)
 OPEN = ("requested", "accepted", "cancelling")
 """The states of a request that is not over."""
 _MOST_VERSIONS = 5

@@ -14,6 +14,8 @@ class GroupTests(CliTestCase):
     def test_a_group_is_made_shown_listed_renamed_and_deleted(self) -> None:
         self.has(self.good("group", "create", "North side", "--group-id", "north", "--ven", "ven-1"), "ven-1")
         self.has(self.good("group", "list"), "north", "North side", "1")
+        found = [self.shown("group", "list", text)["groups"] for text in ("side", "south")]
+        self.assertEqual([1, 0], [len(groups) for groups in found])
         self.has(self.good("group", "rename", "north", "Up there"), "Up there")
         self.assertEqual(["ven-1"], self.shown("group", "show", "north")["ven_ids"])
         self.assertEqual(1, self.run_cli("group", "delete", "north", input="n\n").exit_code)

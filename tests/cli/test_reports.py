@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from oadrvtn.model.config import Config
+from oadrvtn.storage.reports import STATES
 
 from .case import CliTestCase
 
@@ -25,6 +26,8 @@ class RequestTests(CliTestCase):
         )  # fmt: skip
         (row,) = self.shown("report", "list", "ven-1")["report_requests"]
         self.assertEqual("2026-11-23T13:00:00Z", row["ends_at"])
+        found = [self.shown("report", "list", "ven-1", "--state", state)["report_requests"] for state in STATES]
+        self.assertEqual({"requested": [row]}, {state: rows for state, rows in zip(STATES, found, strict=True) if rows})
         self.office.accepts("ven-1", row["report_request_id"])
         self.has(self.good("report", "cancel", "ven-1", row["report_request_id"], "--to-follow"), "cancelling")
         self.has(self.refused("report", "cancel", "ven-1", "x"), "report_request_ids[0]: 'x'")

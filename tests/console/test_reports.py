@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from oadrvtn.model.config import Config, Limits, WantedReport
+from oadrvtn.storage.reports import STATES
 
 from .case import V1, ApiTestCase
 
@@ -96,6 +97,8 @@ class RequestTests(ApiTestCase):
         pages = [[row["report_request_id"] for row in page["report_requests"]] for page in (found, rest)]
         self.assertEqual(([made[1:], made[:1]], None), (pages, rest["next"]))
         self.assertEqual([], self.good("GET", "/vens/ven-1/requests?state=accepted")["report_requests"])
+        (error,) = self.refused(422, "GET", "/vens/ven-1/requests?state=open")["errors"]
+        self.assertEqual(("state", list(STATES)), (error["parameter"], error["allowed"]))
 
     def test_several_reports_are_asked_for_in_one_message(self) -> None:
         once, periodic = self.make({}, {"r_ids": ["power"], "granularity": "PT1M", "report_back_duration": 300})
