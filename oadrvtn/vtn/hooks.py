@@ -153,6 +153,9 @@ def _through(body: Coroutine[Any, Any, Any], wait: Callable[[Any], Any]) -> Gene
             return done.value
         try:
             step = partial(body.send, (yield from wait(awaited)))
+        except GeneratorExit:  # nobody has this any more, and the body may be closed already
+            body.close()
+            raise
         except BaseException as error:
             step = partial(body.throw, error)
 

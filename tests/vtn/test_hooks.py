@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +86,21 @@ class CalledTests(SynchronousTestCase):
             return 0
 
         self.assertEqual(7, self.successResultOf(called(body)))
+
+    def test_one_that_waits_for_what_nobody_has_any_more_is_closed_without_a_word(self) -> None:
+        closed: list[bool] = []
+        complaints: list[Any] = []
+
+        async def body() -> None:
+            try:
+                await Deferred()
+            finally:
+                closed.append(True)
+
+        self.patch(sys, "unraisablehook", complaints.append)
+        called(body)
+        gc.collect()
+        self.assertEqual(([True], []), (closed, complaints))
 
     def test_other_errors_stay_what_they_are(self) -> None:
         for error in (RuntimeError("mine"), AttributeError("mine")):
