@@ -383,11 +383,13 @@ class Chain:
                 if late:
                     late.cancel()
                 answer.callback(result)
-            elif isinstance(result, Failure) and not result.check(TooLate):
-                log.failure("{who}: a handler failed after its time was over", failure=result, who=exchange.who)
+                return
+            about: Any = {"incident": exchange.incident, "who": exchange.who, "handler": self._handler(exchange)}
+            if isinstance(result, Failure) and not result.check(TooLate):
+                log.failure("incident {incident}: {handler} of {who} failed after its time was over", result, **about)
             else:
-                said = "{who}: {handler} has answered {name} after its time was over, which is dropped"
-                log.warn(said, who=exchange.who, handler=self._handler(exchange), name=name)
+                said = "incident {incident}: {handler} of {who} has answered {name} after its time was over, "
+                log.warn(f"{said}which is dropped", name=name, **about)
 
         exchange.resource.dispatch(exchange).addBoth(answered)
         if not answer.called:

@@ -351,14 +351,29 @@ class PollTests(Case):
             )
             begun = ven.begin(message)
             self.clock.advance(30)
-            self.assertEqual("500", code(result(begun)))
+            refused = result(begun)
+            self.assertEqual("500", code(refused))
             self.assertEqual(1, len(self.flushLoggedErrors(TimeoutError)))
             with Logged() as log:
                 waiting.callback(report() if name == "on_request_report" else spec())
             [line] = log.lines("after its time was over", LogLevel.warn)
-            self.assertIn(name, line)
+            incident = refused.response.response_description.removeprefix("internal error, ")
+            self.assertEqual(f"{incident}: {name} of ven-1 has answered", line.partition(" oadr")[0])
             self.assertEqual([], self.stored())
             self.assertEqual([], self.rows("SELECT kind FROM outbox WHERE kind = 'update_report'"))
+
+    def test_one_that_fails_after_its_time_is_named_with_the_same_incident(self) -> None:
+        waiting: Deferred[Any] = Deferred()
+        ven = self.registered()
+        self.vtn.add_handler("on_poll", lambda ven_id: waiting)
+        begun = ven.begin(made("oadrPoll", ven_id="ven-1"))
+        self.clock.advance(30)
+        incident = result(begun).response.response_description.removeprefix("internal error, ")
+        self.flushLoggedErrors(TimeoutError)
+        with Logged() as log:
+            waiting.errback(KeyError("late"))
+        self.assertEqual([f"{incident}: on_poll of ven-1 failed after its time was over"], log.lines("incident"))
+        self.flushLoggedErrors(KeyError)
 
     def test_a_ven_that_is_not_registered_is_not_asked_about(self) -> None:
         asked: list[str] = []
