@@ -122,10 +122,16 @@ def _write(method: str, *path: str, dry_run: bool, as_json: bool, **more: Any) -
 
 @event.command("create")
 @click.option("--event-id", help="An ID of your own; one is made if left out.")
-@click.option("--currency", default="EUR", show_default=True, help="Of the price.")
+@click.option("--currency", help="Of the price; EUR if left out.")
 @_event_options
 def create_event(
-    event_id: str | None, currency: str, file: IO[str] | None, force: bool, dry_run: bool, as_json: bool, **options: Any
+    event_id: str | None,
+    currency: str | None,
+    file: IO[str] | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Make an event; without a target it is for every registered VEN of its market context.
 
@@ -159,7 +165,7 @@ def create_event(
     ]
     for signal in signals:
         if signal["signal_name"] == _SIGNALS["price"]:
-            per_kwh = {"name": "currencyPerKWh", "item_description": "currencyPerKWh", "item_units": currency}
+            per_kwh = {"name": "currencyPerKWh", "item_description": "currencyPerKWh", "item_units": currency or "EUR"}
             signal |= {"signal_type": "price", "item_base": per_kwh}
     if signals:
         body["signals"] = [signal | _devices(options) for signal in signals]
@@ -167,6 +173,12 @@ def create_event(
         body["duration"] = options["duration"]
     if not signals and not file:
         raise click.UsageError("say what the VENs are to do: --level 2, --price 0.35 or --file event.json")
+    if currency and options["price"] is None:
+        raise click.UsageError("--currency is that of --price")
+    if options["device_classes"] and not signals:
+        if not _are_signals(body.get("signals")):
+            raise click.UsageError("--device-class is for signals: of --level, of --price or of the --file")
+        body["signals"] = [signal | _devices(options) for signal in body["signals"]]
     made = _write("POST", "events", body=body, query=_force(force), dry_run=dry_run, as_json=as_json)
     if made:
         click.echo(printable(f"event {made['event_id']} is made: {_summary(made)}"))
@@ -201,10 +213,12 @@ def modify_event(
     """
     before = ask("GET", "events", event_id)
     changes = _from_file(file) | _given(options)
-    if "target" in changes:
+    if isinstance(changes.get("target"), dict):
         changes["target"] = before["target"] | changes["target"]
     if options["device_classes"] or any(options[option] is not None for option in ("duration", *_SIGNALS)):
-        changes["signals"] = _changed_signals(changes.get("signals", before["signals"]), options)
+        signals = changes.get("signals", before["signals"])
+        if _are_signals(signals):  # else the VTN says what they are not
+            changes["signals"] = _changed_signals(signals, options)
     if not changes:
         raise click.UsageError("say what is to be different, such as --level 1")
     if modification_reason:
@@ -218,10 +232,21 @@ def modify_event(
         click.echo(printable(f"event {event_id} is now at modification {number_now}: {_summary(made)}"))
 
 
+def _are_signals(found: Any) -> bool:
+    """Whether that has the form of signals, as far as options change it."""
+    return isinstance(found, list) and all(
+        isinstance(signal, dict)
+        and isinstance(signal.get("intervals"), list)
+        and signal["intervals"]
+        and all(isinstance(interval, dict) for interval in signal["intervals"])
+        for signal in found
+    )
+
+
 def _changed_signals(signals: list[dict[str, Any]], options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The signals of an event with other values or another length."""
     for option, name in _SIGNALS.items():
-        chosen = [signal for signal in signals if signal["signal_name"] == name]
+        chosen = [signal for signal in signals if signal.get("signal_name", _SIGNALS["level"]) == name]
         if options[option] is not None:
             if not chosen:
                 raise click.ClickException(f"--{option}: the event has no signal {name}; give its signals by --file")

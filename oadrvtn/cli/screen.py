@@ -16,14 +16,19 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..console.client import Client, find_config
-from ..model.config import Config, load
+from ..console.client import ApiError, Client, find_config
+from ..model.config import Config, ConfigError, load
 from ..security.certificates import printable
 
 
 def configuration() -> Config:
     """The configuration of the VTN that --config means."""
-    return load(find_config(click.get_current_context().find_root().params["config"]))
+    path = find_config(click.get_current_context().find_root().params["config"])
+    try:
+        return load(path)
+    except ConfigError as error:  # which file that is, nobody may have said
+        said = str(error)
+        raise ApiError(said if said.startswith(f"{path}:") else f"{path}: {said}") from error
 
 
 def ask(method: str, *path: str, **more: Any) -> Any:

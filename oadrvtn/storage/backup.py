@@ -106,7 +106,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _copy(source: Path, draft: Path, mode: str) -> None:
     """All that was committed by now, in one step: a writer beside it goes on, and would make others begin anew."""
-    if not source.exists():
+    if not source.is_file():
         raise DatabaseError(f"{source}: there is no such file")
     try:
         with closing(_connect(source, mode)) as origin, closing(_connect(draft, "rw")) as target:

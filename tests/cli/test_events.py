@@ -128,6 +128,27 @@ class EventTests(CliTestCase):
         self.has(self.refused("event", "modify", "e", "--duration", "1h"), "several intervals", "--file")
         self.has(self.refused("event", "modify", "e", code=2), "--level 1")
 
+    def test_options_change_the_signals_of_a_file_and_what_are_none_is_left_to_the_vtn(self) -> None:
+        self.event("--level", "2", "--event-id", "e")
+        signal = {"intervals": [{"duration": "5m", "value": 1}]}
+        fields = json.dumps({"signals": [signal], "market_context": "urn:file"})
+        made = json.loads(self.good("event", "create", "--file", "-", "--device-class", "EVSE", "--json", input=fields))
+        self.assertEqual(["EVSE"], made["signals"][0]["device_classes"])
+        self.good("event", "modify", "e", "--file", "-", "--level", "3", input=json.dumps({"signals": [signal]}))
+        self.assertEqual(3, self.shown("event", "show", "e")["signals"][0]["intervals"][0]["value"])
+        nonsense: tuple[Any, ...] = (
+            "x", ["x"], [{}], [{"intervals": []}], [{"intervals": ["x"]}], [{"intervals": "x"}],
+        )  # fmt: skip
+        for signals in nonsense:
+            fields = json.dumps({"signals": signals, "target": "x"})
+            self.has(self.refused("event", "modify", "e", "--file", "-", "--level", "1", input=fields), "target")
+
+    def test_an_option_that_would_do_nothing_is_refused(self) -> None:
+        self.has(self.refused("event", "create", "--level", "1", "--currency", "EUR", code=2), "--price")
+        fields = json.dumps({"level": 1, "duration": "5m"})
+        refused = self.refused("event", "create", "--file", "-", "--device-class", "EVSE", code=2, input=fields)
+        self.has(refused, "--device-class")
+
     def test_a_change_does_not_overwrite_another(self) -> None:
         self.event("--level", "2", "--event-id", "e")
         look = self.office.client().call

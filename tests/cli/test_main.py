@@ -93,6 +93,11 @@ class WhichVtnTests(SynchronousTestCase):
     def test_a_configuration_that_is_not_there_is_named(self) -> None:
         self.assertIn("nowhere.toml: No such file", self.fails("--config", "nowhere.toml", "status"))
 
+    def test_a_mistake_in_a_configuration_is_told_with_the_file(self) -> None:
+        for text in ("no toml", "bogus = 1"):
+            Path("vtn.toml").write_text(text)
+            self.assertIn("Error: vtn.toml: ", self.fails("status"))
+
     def test_a_vtn_that_never_ran_has_no_token(self) -> None:
         CliRunner().invoke(main, ["init"])
         self.assertIn("at its first start", self.fails("status"))

@@ -183,6 +183,7 @@ class RestoreTests(BackupTestCase):
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         self.refused("backup.sqlite: was made by a newer oadrvtn (schema 9999)", restore, self.file, self.path, NOW)
         self.refused("nowhere: there is no such file", restore, self.folder / "nowhere", self.path, NOW)
+        self.refused("there is no such file", restore, self.folder, self.path, NOW)
         self.assertEqual(["ven-1", "ven-2"], self.vens())
 
     def test_a_database_of_another_user_is_left_to_that_user(self) -> None:
