@@ -18,7 +18,7 @@ from ..storage.audience import GROUP, PROGRAM, Group, Trait
 from ..storage.database import Txn
 from ..storage.events import Event, Line
 from .changes import NOTHING, Changes, generate_id
-from .specs import EVERYBODY, deadline, document
+from .specs import EVERYBODY, URI, deadline, document
 
 KINDS = (*(field.name for field in attrs.fields(EiTarget) if field.name not in ("ven_ids", "group_names")), PROGRAM)
 """The kinds of traits: what a target may name beside venIDs and names of groups, and ``market_contexts``."""
@@ -265,13 +265,15 @@ def _known_group(txn: Txn, group_id: str) -> Group:
 
 
 def misfits(place: str, values: Iterable[str], simple_type: SimpleType = STRING) -> list[Mistake]:
-    """Texts that are empty, or that no message could carry."""
+    """Texts that are empty, or that no message could carry; of URIs also what no event could have, and so excludes."""
     mistakes = []
     for number, value in enumerate(values):
         at = place.format(number)
         try:
             if not simple_type.write(value).strip():
                 mistakes.append(Mistake(at, "is empty"))
+            elif simple_type is ANY_URI and not URI.fullmatch(value):
+                mistakes.append(Mistake(at, f"{shown(value)} is not a URI"))
         except ValueError as error:
             mistakes.append(Mistake(at, str(error)))
     return mistakes
@@ -363,7 +365,7 @@ def change_participants(
     Who is taken out of the last one takes part in all, as a VEN does of which nothing was said.  Raises InvalidID
     for what is no URI.
     """
-    if mistakes := misfits("market_context", [market_context], ANY_URI):
+    if mistakes := misfits("market_context", [market_context], ANY_URI if add else STRING):
         raise InvalidID.of(mistakes)
     return _give(txn, Trait(PROGRAM, market_context, "operator"), add, remove, now)
 

@@ -45,7 +45,7 @@ from .changes import dated
 EVERYBODY = EiTarget()
 """The target of an event that is for every VEN of its program."""
 _NO_TIME = Duration("PT0S")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 """What begins with a scheme and goes on: the schema's anyURI takes nearly every text."""
 
 
@@ -172,7 +172,7 @@ def _check(spec: EventSpec) -> Duration:
     mistakes += _misfit("priority", "", UNSIGNED_INT, spec.priority)
     mistakes += _misfit("response_required", "", RESPONSE_REQUIRED, spec.response_required)
     mistakes += _misfit("market_context", "", ANY_URI, spec.market_context)
-    if not _URI.fullmatch(spec.market_context):
+    if not URI.fullmatch(spec.market_context):
         mistakes.append(Mistake("market_context", f"{shown(spec.market_context)} is not a URI"))
     mistakes += _misfits("target", spec.target)
     if not spec.signals:

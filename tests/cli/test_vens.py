@@ -79,7 +79,7 @@ class VenTests(CliTestCase):
         self.good("ven", "change", "ven-2", "--signatures", "require", "--signing-fingerprint", signing)
         awkward = ("a;b", '["x"]', "a, b", "it's")
         self.good("ven", "traits", "ven-2", *(f"{kind}={text}" for kind in KINDS[:4] for text in awkward))
-        self.good("ven", "traits", "ven-1", *(f"{kind}=one" for kind in KINDS if kind != GROUP))
+        self.good("ven", "traits", "ven-1", *(f"{kind}=urn:one" for kind in KINDS if kind != GROUP))
         before = self.shown("ven", "list")["vens"]
         directory = Path(self.mktemp())
         directory.mkdir()

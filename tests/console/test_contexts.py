@@ -54,6 +54,15 @@ class MarketContextTests(ApiTestCase):
         (error,) = self.refused(404, "POST", "/market-contexts/%20/members", {"add": ["ven-1"]})["errors"]
         self.assertEqual(("market_context", "is empty"), (error["parameter"], error["detail"]))
 
+    def test_what_no_event_can_have_for_its_own_takes_no_ven_out_of_all_others(self) -> None:
+        there = "/market-contexts/peak%20hours/members"
+        self.assertIn("is not a URI", self.refused(404, "POST", there, {"add": ["ven-1"]})["detail"])
+        (error,) = self.refused(422, "PATCH", "/vens/ven-1/traits", {"market_contexts": [PEAK, "peak"]})["errors"]
+        self.assertEqual("/market_contexts/1", error["pointer"])
+        self.assertEqual(3, self.event(market_context=PEAK)["counts"]["vens"])
+        # One of an earlier version can be taken back.
+        self.good("POST", there, {"remove": ["ven-1"]})
+
     def test_they_come_in_pages_and_are_found_by_text(self) -> None:
         contexts = [f"urn:{number}" for number in range(5)]
         self.good("PATCH", "/vens/ven-1/traits", {"market_contexts": contexts})
