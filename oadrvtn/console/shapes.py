@@ -142,10 +142,15 @@ INTERVAL, BASELINE = _Interval, _Baseline
 _SHORT_DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
+def _seen(raw: object) -> str:
+    """A value as it stands in the body, cut: a text in quotes, 5 and null without."""
+    return shown(raw) if isinstance(raw, str) else shown(json.dumps(raw, default=str))[1:-1]
+
+
 def read_duration(raw: object) -> Duration:
     """A duration that is not negative: "PT15M", "15m", "1h30m"; ValueError says what is wrong with it."""
     if not isinstance(raw, str):
-        raise ValueError(f'{shown(raw)} is not a duration such as "15m" or "PT15M"')
+        raise ValueError(f'{_seen(raw)} is not a duration such as "15m" or "PT15M"')
     if found := _SHORT_DURATION.fullmatch(raw):
         days, hours, minutes, seconds = (int(number or 0) for number in found.groups())
         try:
@@ -163,7 +168,7 @@ def read_duration(raw: object) -> Duration:
 
 def read_time(raw: object, now: datetime) -> datetime:
     """An instant in UTC: ISO 8601 with a time zone, or relative to this moment; ValueError says what is wrong."""
-    complaint = f'{shown(raw)} is not a time such as "2026-01-31T12:00:00Z", "now", "+5m" or "-1h"'
+    complaint = f'{_seen(raw)} is not a time such as "2026-01-31T12:00:00Z", "now", "+5m" or "-1h"'
     if not isinstance(raw, str):
         raise ValueError(complaint)
     now = now.replace(microsecond=0)
@@ -188,7 +193,7 @@ def read_time(raw: object, now: datetime) -> datetime:
 
 def _string(raw: object, _: object = None) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"{shown(raw)} is not a text")
+        raise ValueError(f"{_seen(raw)} is not a text")
     return STRING.write(raw)
 
 
@@ -200,13 +205,13 @@ def _name(raw: object, _: object) -> str:
 
 def _whole(raw: object, _: object) -> int:
     if not isinstance(raw, int) or isinstance(raw, bool):
-        raise ValueError(f"{shown(raw)} is not a whole number")
+        raise ValueError(f"{_seen(raw)} is not a whole number")
     return raw
 
 
 def _number(raw: object, _: object) -> float:
     if not isinstance(raw, int | float) or isinstance(raw, bool) or not abs(raw) < math.inf:
-        raise ValueError(f"{shown(raw)} is not a number")
+        raise ValueError(f"{_seen(raw)} is not a number")
     return float(raw)
 
 
@@ -240,13 +245,13 @@ def _decimal(raw: object, _: object) -> Decimal:
 
 def _truth(raw: object, _: object) -> bool:
     if not isinstance(raw, bool):
-        raise ValueError(f"{shown(raw)} is neither true nor false")
+        raise ValueError(f"{_seen(raw)} is neither true nor false")
     return raw
 
 
 def _choice(raw: object, of: Any) -> object:
     if raw not in (allowed := get_args(of)):
-        raise InvalidData.at("", f"{shown(raw)} is none of {', '.join(allowed)}", allowed)
+        raise InvalidData.at("", f"{_seen(raw)} is none of {', '.join(allowed)}", allowed)
     return raw
 
 
@@ -304,13 +309,13 @@ def _pem(raw: object, _: object) -> Description:
 
 def _list(raw: object) -> list[Any]:
     if not isinstance(raw, list):
-        raise ValueError(f"{shown(raw)} is not a list")
+        raise ValueError(f"{_seen(raw)} is not a list")
     return raw
 
 
 def _object(raw: object) -> dict[str, Any]:
     if not isinstance(raw, dict):
-        raise ValueError(f"{shown(raw)} is not an object")
+        raise ValueError(f"{_seen(raw)} is not an object")
     return raw
 
 
@@ -379,7 +384,7 @@ class Reader:
     def many(self, cls: type[T], raw: object) -> tuple[list[T | None], list[Mistake]]:
         """What each object of a list says, None for one that cannot be read; and all mistakes.  Raises InvalidData."""
         if not isinstance(raw, list):
-            raise InvalidData(f"{shown(raw)} is not a list")
+            raise InvalidData(f"{_seen(raw)} is not a list")
         found: list[T | None] = []
         mistakes: list[Mistake] = []
         for number, each in enumerate(raw):

@@ -248,10 +248,10 @@ class EventTests(SynchronousTestCase):
         }
         told = "\n".join(self.mistakes(raw))
         for expected in (
-            "market_context: '3' is not a text",
+            "market_context: 3 is not a text",
             "dtstart: is missing",
             "signals[0].intervals[0].value: 'x' is not a number",
-            "signals[0].intervals[1]: '7' is not an object",
+            "signals[0].intervals[1]: 7 is not an object",
             "signals[1]: 'SIMPLE' is not an object",
             "target.ven_id: unknown field 'ven_id' (did you mean ven_ids?)",
             "prority: unknown field 'prority' (did you mean priority?)",
@@ -269,12 +269,12 @@ class EventTests(SynchronousTestCase):
             "target": {"ven_ids": "ven-1"},
         }
         self.assertEqual(
-            ["level: 'True' is not a number", "target.ven_ids: 'ven-1' is not a list"], sorted(self.mistakes(raw))
+            ["level: true is not a number", "target.ven_ids: 'ven-1' is not a list"], sorted(self.mistakes(raw))
         )
 
     def test_no_value_is_beyond_all_numbers(self) -> None:
         raw = {"market_context": "urn:x", "dtstart": "now", "level": json.loads("1e999"), "duration": "1m"}
-        self.assertEqual(["level: 'inf' is not a number"], self.mistakes(raw))
+        self.assertEqual(["level: Infinity is not a number"], self.mistakes(raw))
 
     def test_whatever_is_no_object_is_refused(self) -> None:
         nothing: list[Any] = [[], "x", None, 3, [{}]]
