@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class _Oadrvtn(click.Group):
             return super().invoke(ctx)
         except _MISTAKES as error:
             raise click.ClickException(printable("; ".join(str(error).splitlines()))) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who reads has enough, which click knows
+                raise
+            where = error.filename or "what is written"
+            raise click.ClickException(printable(f"{where}: {error.strerror or error}")) from error
 
 
 @click.group("oadrvtn", cls=_Oadrvtn, context_settings={"help_option_names": ["-h", "--help"]})

@@ -319,7 +319,7 @@ def _summary(row: Mapping[str, Any]) -> str:
 
 @event.command("list")
 @click.option("--all", "all_of_them", is_flag=True, help="Also those that are over.")
-@click.option("--status", type=click.Choice(("far", "near", "active", "completed", "cancelled")))
+@click.option("--status", type=click.Choice(("far", "near", "active", "completed", "cancelled")), help="Only these.")
 @click.option("--market-context", type=ids.MARKET_CONTEXT, help="Only of this one.")
 @click.option("--ven", "ven_id", type=ids.VEN, help="Only those that concern this VEN.")
 @click.option("--group", "group_id", type=ids.GROUP, help="Only those that concern VENs of this group.")

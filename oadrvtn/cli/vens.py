@@ -61,7 +61,7 @@ _STATES = {
 
 @ven.command("list")
 @click.argument("text", required=False)
-@click.option("--state", type=click.Choice(tuple(_STATES)))
+@click.option("--state", type=click.Choice(tuple(_STATES)), help="Only these.")
 @click.option("--group", "group_id", type=ids.GROUP, help="Only of this group.")
 @click.option("--leniency", help="Only those that may send so much against the schema.")
 @json_option

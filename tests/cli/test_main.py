@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 from click.testing import CliRunner
@@ -44,9 +46,21 @@ class HelpTests(CliTestCase):
         for group in groups:
             for command in group.commands.values():
                 self.assertTrue(command.help, command.name)
+                for option in command.params:
+                    if isinstance(option, click.Option):
+                        self.assertTrue(option.help, (command.name, option.name))
                 if isinstance(command, click.Group):
                     groups.append(command)
         self.assertGreater(len(groups), 6)
+
+    def test_output_that_cannot_be_written_is_told_in_a_line(self) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with mock.patch.object(click, "echo", full):
+            result = CliRunner().invoke(main, ["status", "--json"], obj=self.office.client(), standalone_mode=False)
+        self.assertIsInstance(result.exception, click.ClickException)
+        self.assertIn("No space left on device", str(result.exception))
 
     def test_an_unknown_command_is_a_usage_error(self) -> None:
         self.refused("evnet", code=2)
