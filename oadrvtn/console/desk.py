@@ -279,7 +279,7 @@ class Desk:
                 audit.append(txn, call.done(said.status, said.made), now)
                 return said, NOTHING
             if present and match is not None and (tag_now := present(txn)) not in match:
-                raise _wrong_header(412, "If-Match", f"it was changed since: its ETag is {tag_now} now", tag_now)
+                raise wrong_header(412, "If-Match", f"it was changed since: its ETag is {tag_now} now", tag_now)
             reply, changes = rule(txn, *arguments)
             data = show(txn, reply, now)
             said = Said.of(data, status if where is None or wish.dry_run else 201)
@@ -454,7 +454,7 @@ class _Key:
     def again(self, asked: bytes, answer: str) -> Said:
         """The answer that was given under this key.  Raises Problem where something else was asked."""
         if asked != self.asked:
-            raise _wrong_header(422, "Idempotency-Key", "came before with another request: a key is for one request")
+            raise wrong_header(422, "Idempotency-Key", "came before with another request: a key is for one request")
         return Said(**json.loads(answer))
 
 
@@ -463,7 +463,7 @@ def _idempotency_key(request: IRequest) -> _Key | None:
     if text is None or request.method != b"POST":
         return None
     if not re.fullmatch(rb"[!-~]{1,255}", text):
-        raise _wrong_header(400, "Idempotency-Key", "is not 1 to 255 letters, digits and signs without spaces")
+        raise wrong_header(400, "Idempotency-Key", "is not 1 to 255 letters, digits and signs without spaces")
     request.content.seek(0)
     asked = hashlib.sha256(request.uri + b"\n" + request.content.read())
     return _Key(text.decode(), asked.digest())
@@ -475,11 +475,12 @@ def _if_match(request: IRequest) -> list[str] | None:
     if text == "*":
         return None
     if not re.fullmatch(r'(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*', text):
-        raise _wrong_header(400, "If-Match", f'{shown(text)} is no ETag, such as "0"')
+        raise wrong_header(400, "If-Match", f'{shown(text)} is no ETag, such as "0"')
     return re.findall(r'(?:^|[\s,])("[^"]*")', text)
 
 
-def _wrong_header(status: int, name: str, detail: str, *allowed: str) -> Problem:
+def wrong_header(status: int, name: str, detail: str, *allowed: str) -> Problem:
+    """What is wrong with a header of the request, and what would do."""
     told = {"header": name, "detail": detail, **({"allowed": list(allowed)} if allowed else {})}
     return Problem(status, f"{name}: {detail}", errors=[told])
 

@@ -238,7 +238,7 @@ def _operation(schemas: _Schemas, route: Route, parameters: list[dict[str, Any]]
         }
         for field in attrs.fields(route.query)
     ]
-    heads = _HEADS["POST"] if route.method == "POST" else _HEADS.get(route.method, [])
+    heads = _HEADS.get("PATCH" if route.path == "/tokens" and route.method == "POST" else route.method, [])
     operation: dict[str, Any] = {
         "operationId": route.serve.__name__,
         "summary": told.partition("\n")[0],

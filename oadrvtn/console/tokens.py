@@ -15,7 +15,7 @@ from ..storage import tokens
 from ..storage.database import Txn
 from ..storage.tokens import Scope, Token
 from ..vtn.changes import NOTHING, Changes
-from .desk import Call, Desk, Page, Problem, Rehearsal, answer, cut, etag, listed, route
+from .desk import Call, Desk, Page, Rehearsal, answer, cut, etag, listed, route, wrong_header
 from .shapes import A_HUNDRED, ByName, Name, PageSize, Seconds, page_of, shape, show
 from .token import LOCAL, digest, id_of, make_token
 
@@ -97,7 +97,7 @@ async def list_tokens(desk: Desk, request: IRequest, query: TokensQuery) -> byte
 async def create_token(desk: Desk, request: IRequest, query: Rehearsal, body: NewToken) -> bytes:
     """A new token, which is shown this once."""
     if request.getHeader(b"Idempotency-Key"):
-        raise Problem(400, "Idempotency-Key: is not for tokens, since the answer would have to be kept")
+        raise wrong_header(400, "Idempotency-Key", "is not for tokens, since the answer would have to be kept")
     text = "" if query.dry_run else make_token()
     return await desk.do(
         request, query, _create, body, text, Call.of(request).who,

@@ -31,7 +31,17 @@ class LifeTests(ApiTestCase):
         self.assertNotIn(text[-43:], dump)
 
     def test_no_answer_with_a_token_is_kept_for_who_asks_again(self) -> None:
-        self.refused(400, "POST", "/tokens", {"name": "a", "scope": "read"}, headers={"Idempotency-Key": "k"})
+        body = {"name": "a", "scope": "read"}
+        (error,) = self.refused(400, "POST", "/tokens", body, headers={"Idempotency-Key": "k"})["errors"]
+        self.assertEqual("Idempotency-Key", error["header"])
+        described = self.good("GET", "/openapi.json")["paths"]
+        heads = {
+            path: [
+                head["name"] for head in described[f"/api/v1/{path}"]["post"]["parameters"] if head["in"] == "header"
+            ]
+            for path in ("tokens", "vens")
+        }
+        self.assertEqual({"tokens": ["If-Match"], "vens": ["Idempotency-Key", "If-Match"]}, heads)
         self.assertEqual([], self.good("GET", "/tokens")["tokens"])
 
     def test_a_rehearsal_makes_none(self) -> None:
