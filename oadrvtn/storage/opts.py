@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import attrs
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
+from .audience import among
 from .database import Txn
 from .tables import events, opt_periods, opts
 
@@ -86,6 +87,14 @@ def on_event(txn: Txn, ven_id: str, event_id: str) -> list[Opt]:
     """A VEN's opts on an event that stand, the newest last."""
     query = _OPT.where(opts.c.ven_id == ven_id, opts.c.event_id == event_id, _STANDS)
     return [Opt(*row) for row in txn.execute(query.order_by(opts.c.id))]
+
+
+def standing(txn: Txn, event_id: str, ven_ids: Collection[str]) -> dict[str, str]:
+    """What these VENs as a whole opted on an event, by venID; who said nothing that stands is missing."""
+    query = select(opts.c.ven_id, opts.c.opt_type).where(
+        among(opts.c.ven_id, ven_ids), opts.c.event_id == event_id, opts.c.whole_ven.is_(True), _STANDS
+    )
+    return {ven_id: opt_type for ven_id, opt_type in txn.execute(query.order_by(opts.c.id))}  # the newest counts
 
 
 def of_event(txn: Txn, event_id: str) -> list[Opt]:

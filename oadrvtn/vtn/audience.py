@@ -13,7 +13,7 @@ from ..model.config import Config
 from ..model.errors import InvalidData, InvalidID, Mistake, NotAllowed
 from ..model.event import EiTarget
 from ..model.values import ANY_URI, STRING, SimpleType, shown
-from ..storage import audience, events, vens
+from ..storage import audience, events, opts, vens
 from ..storage.audience import GROUP, PROGRAM, Group, Trait
 from ..storage.database import Txn
 from ..storage.events import Event, Line
@@ -136,8 +136,11 @@ class Sight:
 # --- lines of the ledger ------------------------------------------------------------------------------
 
 
-def new_lines(event: Event, ven_ids: Iterable[str], now: datetime, **more: Any) -> list[dict[str, Any]]:
-    """Lines of the ledger for the version of an event that these VENs are to be told; ``more`` of its columns."""
+def new_lines(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime, **more: Any) -> list[dict[str, Any]]:
+    """Lines of the ledger for the version of an event that these VENs are to be told; ``more`` of its columns.
+
+    What VENs opted by oadrCreateOpt stands from version to version (rule 206).
+    """
     due = deadline(document(event.document).active_period.properties)
     line = {
         "event_id": event.event_id,
@@ -148,7 +151,8 @@ def new_lines(event: Event, ven_ids: Iterable[str], now: datetime, **more: Any) 
         "queued_at": now,
         **more,
     }
-    return [{"ven_id": ven_id, **line} for ven_id in ven_ids]
+    standing = opts.standing(txn, event.event_id, ven_ids)
+    return [{"ven_id": ven_id, "opt_type": standing.get(ven_id), **line} for ven_id in ven_ids]
 
 
 def _overlap(held: Event, event: Event, now: datetime) -> bool:
@@ -220,19 +224,19 @@ def reconcile(txn: Txn, ven_ids: Collection[str], now: datetime) -> tuple[list[E
             if before and before.told and not before.removed:
                 events.remove_lines(txn, event, [ven_id], now)  # it was shown as cancelled; what is withheld is not
             if before is None or (before.state, before.deadline) != ("withheld", again):
-                events.withhold(txn, withheld_lines(event, [ven_id], now, again))
-        told += new_lines(event, shown_to, now)
+                events.withhold(txn, withheld_lines(txn, event, [ven_id], now, again))
+        told += new_lines(txn, event, shown_to, now)
         effects += [Effect(ven_id, event.event_id, "shown") for ven_id in shown_to]
     events.write_lines(txn, told)
     return effects, frozenset(effect.ven_id for effect in effects)
 
 
 def withheld_lines(
-    event: Event, ven_ids: Iterable[str], now: datetime, again: datetime | None, **more: Any
+    txn: Txn, event: Event, ven_ids: Collection[str], now: datetime, again: datetime | None, **more: Any
 ) -> list[dict[str, Any]]:
     """Lines that say that an event is withheld until VENs have room for it."""
-    aside = {"state": "withheld", "wants": "nothing", "withdrawn": True, "deadline": again}
-    return new_lines(event, ven_ids, now, **{**aside, **more})
+    aside = {"state": "withheld", "wants": "nothing", "withdrawn": True, "deadline": again, "opt_type": None}
+    return new_lines(txn, event, ven_ids, now, **{**aside, **more})
 
 
 def make_room(txn: Txn, market_contexts: Iterable[str], now: datetime) -> frozenset[str]:

@@ -119,7 +119,7 @@ def create(txn: Txn, spec: EventSpec, source: str, now: datetime, force: bool = 
     audience = concerned(txn, spec.target, spec.market_context)
     _check_overlap(_in_the_way(txn, event, audience, now))
     events.put(txn, event)
-    events.write_lines(txn, new_lines(event, sorted(audience), now))
+    events.write_lines(txn, new_lines(txn, event, sorted(audience), now))
     return event, _concerning(event, audience)
 
 
@@ -178,10 +178,10 @@ def modify(
     _check_overlap({ven_id: found for ven_id, found in in_the_way.items() if ven_id not in withheld}, place)
     events.supersede(txn, event_id)
     events.change(txn, new)
-    events.write_lines(txn, new_lines(new, sorted(audience - in_the_way.keys()), now))
+    events.write_lines(txn, new_lines(txn, new, sorted(audience - in_the_way.keys()), now))
     for ven_id, found in in_the_way.items():
         again = free_at(end for _, end in found)
-        events.withhold(txn, withheld_lines(new, [ven_id], now, again, **_still_gone(before[ven_id])))
+        events.withhold(txn, withheld_lines(txn, new, [ven_id], now, again, **_still_gone(before[ven_id])))
     _withdraw(txn, new, [before[ven_id] for ven_id in sorted(told - audience)], now)
     room = make_room(txn, (event.market_context, new.market_context), now)
     everyone = event.for_everyone or new.for_everyone
@@ -212,9 +212,11 @@ def _still_gone(line: Line) -> dict[str, Any]:
 def _withdraw(txn: Txn, event: Event, before: list[Line], now: datetime) -> None:
     """Tell VENs that a version does not concern them: it is cancelled for them, or still gone."""
     gone = [line.ven_id for line in before if line.removed]
-    events.write_lines(txn, new_lines(event, gone, now, wants="delivery", withdrawn=True, removed=True, deadline=None))
+    events.write_lines(
+        txn, new_lines(txn, event, gone, now, wants="delivery", withdrawn=True, removed=True, deadline=None)
+    )
     cancelled = [line.ven_id for line in before if not line.removed]
-    events.write_lines(txn, new_lines(event, cancelled, now, withdrawn=True, deadline=None))
+    events.write_lines(txn, new_lines(txn, event, cancelled, now, withdrawn=True, deadline=None))
 
 
 def _ended(event: Event, now: datetime) -> Event:
@@ -244,7 +246,7 @@ def cancel(
     told = [line for line in events.current_lines(txn, event_id) if line.told]
     events.supersede(txn, event_id)
     events.change(txn, new)
-    events.write_lines(txn, new_lines(new, [line.ven_id for line in told if not line.removed], now, deadline=None))
+    events.write_lines(txn, new_lines(txn, new, [line.ven_id for line in told if not line.removed], now, deadline=None))
     _withdraw(txn, new, [line for line in told if line.removed], now)
     return new, _concerning(new, {line.ven_id for line in told}, make_room(txn, [new.market_context], now))
 

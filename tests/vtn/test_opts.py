@@ -190,6 +190,25 @@ class OptTests(SynchronousTestCase):
         self.ven.register()
         self.assertEqual(["o"], self.standing())
 
+    def test_and_nobody_need_answer_for_it_to_be_seen(self) -> None:
+        self.house.modify("e", response_required="never")
+        self.create()
+        self.house.modify("e", priority=1)
+        self.assertEqual("optOut", self.opted(1))
+        self.cancel()
+        self.house.modify("e", priority=2)
+        self.assertIsNone(self.opted(2))
+
+    def test_it_stands_where_the_ven_leaves_and_comes_back(self) -> None:
+        self.house.write(audience.create_group, "g", "Group", ["ven-1"])
+        self.house.event(9000, event_id="f", target=EiTarget(group_ids=("g",)))
+        self.create(event=("f", 0))
+        self.create("part", "optIn", event=("f", 0), target=EiTarget(resource_ids=("pump",)))
+        self.house.write(audience.change_members, "g", [], ["ven-1"])
+        self.house.write(audience.change_members, "g", ["ven-1"], [])
+        line = self.house.read(events.line, "ven-1", "f", 0)
+        self.assertEqual(("queued", "answer", "optOut"), (line.state, line.wants, line.opt_type))
+
     def test_an_unknown_opt_cannot_be_cancelled_nor_one_twice(self) -> None:
         self.assertRaises(InvalidID, self.cancel)
         self.create()
