@@ -52,7 +52,7 @@ def _now_value(signal: EiEventSignal, status: str, dtstart: datetime, now: datet
             end = interval.duration.after(end) if interval.duration else end
             if now < end or not interval.duration:
                 return value_of(interval)
-    return 0.0 if signal.signal_name == "SIMPLE" else None
+    return 0.0 if signal.signal_name.upper() == "SIMPLE" else None  # the schema has it in both ways
 
 
 @attrs.frozen

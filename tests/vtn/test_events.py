@@ -486,6 +486,14 @@ class ShownTests(SynchronousTestCase):
             self.house.after(60)
         self.assertEqual([[0, None], [1, 10], [2, 20], [0, None]], values)
 
+    def test_a_level_is_0_before_and_after_under_either_name_of_simple(self) -> None:
+        self.house.event(start=60, signals=(simple(("PT1M", 2), signal_name="simple"),), startafter=Duration("PT1M"))
+        values = []
+        for _ in range(3):
+            values.append(self.shown()[0].event_signals.signals[0].current_value)
+            self.house.after(60)
+        self.assertEqual([0, 2, 0], values)
+
     def test_the_creation_time_is_that_of_version_or_status(self) -> None:
         self.house.event(start=60)
         self.assertEqual(START, self.shown()[0].descriptor.created_date_time)
