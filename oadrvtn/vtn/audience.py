@@ -122,6 +122,12 @@ class Sight:
         )
         return alone if seen == EVERYBODY else seen
 
+    def resources(self, named: Sequence[str]) -> tuple[str, ...]:
+        """Of the resources of a baseline those that are this VEN's, or nobody's as far as is known."""
+        owners = audience.holders(self._txn, {"resource_ids": named})
+        here = {self._ven_id}
+        return tuple(name for name in named if self._ven_id in owners.get(("resource_ids", name), here))
+
     @staticmethod
     def is_plain(target: EiTarget) -> bool:
         """Whether a target names nobody but VENs, so that what is known of them makes no difference."""

@@ -59,23 +59,28 @@ def _now_value(signal: EiEventSignal, status: str, dtstart: datetime, now: datet
 class Seen:
     """An event that a VEN is to be shown, or to learn that it is gone: its line, and the target as the VEN sees it.
 
-    ``lasting``: what it sees of the target changes with the event alone, not with what is known of VENs.
+    ``resources`` are those of the baseline that it sees.  ``lasting``: what it sees of both changes with the event
+    alone, not with what is known of VENs.
     """
 
     event: Event
     line: Line
     target: EiTarget
+    resources: tuple[str, ...]
     lasting: bool
 
 
 def seen(txn: Txn, ven_id: str, applicable: Iterable[tuple[Event, Line]]) -> tuple[Seen, ...]:
     """What a VEN sees of its applicable events."""
     sight = Sight(txn, ven_id)
-    return tuple(
-        Seen(event, line, sight.of(target, line.withdrawn), line.withdrawn or sight.is_plain(target))
-        for event, line in applicable
-        for target in (document(event.document).target,)
-    )
+    found = []
+    for event, line in applicable:
+        made = document(event.document)
+        baseline = made.event_signals.baseline
+        resources = sight.resources(baseline.resource_ids) if baseline else ()
+        lasting = (line.withdrawn or sight.is_plain(made.target)) and not (baseline and baseline.resource_ids)
+        found.append(Seen(event, line, sight.of(made.target, line.withdrawn), resources, lasting))
+    return tuple(found)
 
 
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -96,25 +101,30 @@ def _moments(xml: bytes) -> tuple[datetime, ...]:
 
 
 @lru_cache(256)
-def _shown_since(event: Event, withdrawn: bool, target: EiTarget, moment: datetime) -> OadrEvent:
+def _shown_since(
+    event: Event, withdrawn: bool, target: EiTarget, resources: tuple[str, ...], moment: datetime
+) -> OadrEvent:
     """An event as it is shown from a moment of it on until the next; it is written once, for all who see it so."""
-    made = _shown(event, withdrawn, target, moment)
+    made = _shown(event, withdrawn, target, resources, moment)
     keep(made)
     return made
 
 
-def _shown(event: Event, withdrawn: bool, target: EiTarget, now: datetime) -> OadrEvent:
-    """An event as a VEN sees it at this moment that sees so much of its target."""
+def _shown(event: Event, withdrawn: bool, target: EiTarget, resources: tuple[str, ...], now: datetime) -> OadrEvent:
+    """An event as a VEN sees it at this moment that sees so much of its target and its baseline."""
     made = document(event.document)
     status, since = ("cancelled", event.modified_at) if withdrawn else status_at(event, now)
     dtstart = made.active_period.properties.dtstart
     signals = tuple(
         signal.evolve(current_value=_now_value(signal, status, dtstart, now)) for signal in made.event_signals.signals
     )
+    baseline = made.event_signals.baseline
     return OadrEvent(
         event=made.evolve(
             descriptor=made.descriptor.evolve(event_status=status, created_date_time=dated(since)),
-            event_signals=made.event_signals.evolve(signals=signals),
+            event_signals=made.event_signals.evolve(
+                signals=signals, baseline=baseline and baseline.evolve(resource_ids=resources)
+            ),
             target=target,
         ),
         response_required=event.response_required,
@@ -144,7 +154,7 @@ def distribute(
         if not one.line.removed:
             moments = _moments(one.event.document)
             since = moments[bisect_right(moments, now) - 1]
-            shown.append((_shown_since(one.event, one.line.withdrawn, one.target, since), one.line))
+            shown.append((_shown_since(one.event, one.line.withdrawn, one.target, one.resources, since), one.line))
     shown.sort(key=lambda pair: _order(pair[0]))
     # What a limit cuts off would be gone for good: then nothing can be told to be.
     gone = [one.line for one in here if one.line.removed] if limit is None else []

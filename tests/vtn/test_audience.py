@@ -8,14 +8,25 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed, VtnError
-from oadrvtn.model.event import EiTarget, FeatureCollection, Polygon, TransportInterface
+from oadrvtn.model.event import (
+    EiEventBaseline,
+    EiTarget,
+    FeatureCollection,
+    Interval,
+    OadrDistributeEvent,
+    PayloadFloat,
+    Polygon,
+    SignalPayload,
+    TransportInterface,
+)
+from oadrvtn.model.values import Duration
 from oadrvtn.storage import audience as rows
 from oadrvtn.storage import events as event_rows
 from oadrvtn.vtn import audience
 from oadrvtn.vtn.audience import KINDS, Effect
 from oadrvtn.vtn.changes import NOTHING
 
-from .house import FakeVen, House
+from .house import START, FakeVen, House
 
 POLL = 10.0
 AREA = FeatureCollection(id="north", polygon=Polygon(pos_list=(1.0, 2.0, 3.0, 4.0)))
@@ -97,6 +108,29 @@ class TargetTests(AudienceTests):
         shown = self.shown(self.one)
         self.assertEqual(EiTarget(ven_ids=("ven-1",), resource_ids=("new",)), shown[alone.event_id])
         self.assertEqual(EiTarget(ven_ids=("ven-1",)), shown[both.event_id])
+
+    def test_a_ven_sees_no_resources_of_others_in_a_baseline_either(self) -> None:
+        self.traits("ven-1", resource_ids=("fridge",))
+        self.traits("ven-2", resource_ids=("pump",))
+        payload = SignalPayload(payload=PayloadFloat(value=1.0))
+        baseline = EiEventBaseline(
+            dtstart=START, duration=Duration("PT1H"), baseline_id="b", baseline_name="yesterday",
+            intervals=(Interval(duration=Duration("PT1H"), payloads=(payload,)),),
+            resource_ids=("fridge", "pump", "elsewhere"),
+        )  # fmt: skip
+        self.house.event(target=EiTarget(ven_ids=("ven-1", "ven-2")), baseline=baseline)
+        self.assertEqual(("fridge", "elsewhere"), self.baseline(self.one.poll()))
+        self.assertEqual(("pump", "elsewhere"), self.baseline(self.two.request_event()))
+        self.traits("ven-2", resource_ids=("pump", "elsewhere"))
+        self.house.after(POLL)
+        self.assertEqual(("fridge",), self.baseline(self.one.poll()))
+
+    def baseline(self, sent: OadrDistributeEvent) -> tuple[str, ...]:
+        """The resources in the baseline of the only event."""
+        [shown] = sent.events
+        baseline = shown.event.event_signals.baseline
+        assert baseline
+        return baseline.resource_ids
 
     def test_a_withdrawn_ven_sees_itself(self) -> None:
         self.group("ven-1", "ven-2")

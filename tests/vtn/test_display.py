@@ -45,7 +45,7 @@ class SameTests(SynchronousTestCase):
 
         def look(txn: Txn) -> list[Any]:
             seen = [one for one in display.look(txn, ven_id, now) if not one.line.removed]
-            shown = [display._shown(one.event, one.line.withdrawn, one.target, now) for one in seen]
+            shown = [display._shown(one.event, one.line.withdrawn, one.target, one.resources, now) for one in seen]
             return sorted(shown, key=display._order)
 
         return self.house.read(look)
