@@ -175,6 +175,8 @@ def _reconcile(txn: Txn, ven: Ven, pending: frozenset[str], now: datetime, asked
     if asked & periodic and asked.isdisjoint(listed):
         return
     gone = periodic - pending
+    over = {request.report_request_id for request in running if requests.has_ended(request, now)}
+    reports.change_requests(txn, ven.ven_id, gone & over, ["accepted"], state="done", changed_at=now)
     reports.change_requests(
         txn, ven.ven_id, gone, ["accepted"], state="dropped", changed_at=now,
         response_description="the VEN does not list it among its pending reports any more",

@@ -179,18 +179,25 @@ def withdraw_again(txn: Txn, ven: Ven, ids: Iterable[str], now: datetime) -> boo
     return bool(again)
 
 
+def has_ended(request: ReportRequest, now: datetime) -> bool:
+    """Whether a request was for a time, which is over."""
+    return request.ends_at is not None and request.ends_at <= now
+
+
 def arrived(txn: Txn, ven: Ven, answered: Iterable[ReportRequest], now: datetime, guessed: bool = False) -> bool:
     """What came for these requests is evidence that the VEN has them; whether that changes what waits for it.
 
-    What is sent once is done, or has stopped where it was the last one of a report that is to stop.  Where it
-    is ``guessed`` that it came for these, it says nothing of what else is asked in the same message.
+    What is sent once is done, and so is what was for a time that is over; it has stopped where it was the last one
+    of a report that is to stop.  Where it is ``guessed`` that it came for these, it says nothing of what else is
+    asked in the same message.
     """
     becomes: dict[str, list[str]] = defaultdict(list)
     told_again = False
     for request in answered:
         over = "cancelled" if request.state == "cancelling" else "done"
-        if request.state in (*UNSTARTED, *OPEN) and (request.one_shot or request.state in UNSTARTED):
-            becomes[over if request.one_shot else "accepted"].append(request.report_request_id)
+        last = request.one_shot or has_ended(request, now)
+        if request.state in (*UNSTARTED, *OPEN) and (last or request.state in UNSTARTED):
+            becomes[over if last else "accepted"].append(request.report_request_id)
         elif request.state == "cancelling":
             told_again |= withdraw_again(txn, ven, [request.report_request_id], now)
     for state, found in becomes.items():

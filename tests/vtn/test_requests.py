@@ -117,6 +117,24 @@ class AskingTests(RequestTestCase):
             found = self.house.read(reports.get_request, "ven-1", one)
             self.assertEqual(("refused", "461"), (found.state, found.response_code))
 
+    def test_one_for_a_time_is_done_with_the_report_that_comes_at_its_end(self) -> None:
+        asked = self.running(duration=600.0)
+        told = []
+        for minute in (5, 10):
+            self.house.live(300)
+            self.ven.report(asked, reading("power", 1.0, 60 * minute))
+            told.append(self.state(asked))
+        self.assertEqual(["accepted", "done"], told)
+        self.assertEqual("200", self.ven.report(asked, reading("power", 2.0, 60)).response.response_code)
+        self.assertEqual(3, len(self.house.sql("SELECT * FROM readings")))
+
+    def test_or_when_the_ven_lists_it_no_more_thereafter(self) -> None:
+        asked = self.running(duration=600.0)
+        self.house.live(600)
+        later = self.ask({"granularity": 60.0, "report_back_duration": 300.0})[0].report_request_id
+        self.ven.created_report(later, request_id=self.ven.poll().request_id)
+        self.assertEqual(("done", "accepted"), (self.state(asked), self.state(later)))
+
     def test_what_the_ven_does_not_offer_is_refused_with_all_places(self) -> None:
         minute = {"granularity": 60.0, "report_back_duration": 60.0}
         for spec, places in (
