@@ -287,13 +287,15 @@ def wanted_points(
     return found
 
 
-def wished(txn: Txn, ven_ids: Collection[str]) -> dict[tuple[str, str, str], tuple[str, str]]:
+def wished(txn: Txn, ven_ids: Collection[str]) -> dict[tuple[str, str, str], list[tuple[str, str]]]:
     """What is asked of these VENs because of standing wishes.
 
-    (report_request_id, state) by (ven_id, report_specifier_id, wish_id).
+    (report_request_id, state) each by (ven_id, report_specifier_id, wish_id).
     """
-    rows = txn.execute(_WISHED, {"ven_ids": parameter(ven_ids)})
-    return {(ven_id, specifier, wish_id): (id, state) for ven_id, specifier, wish_id, id, state in rows}
+    found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for *key, id, state in txn.execute(_WISHED, {"ven_ids": parameter(ven_ids)}):
+        found.setdefault(tuple(key), []).append((id, state))
+    return found
 
 
 def forget_wishes(txn: Txn, ids: Collection[str]) -> None:

@@ -132,30 +132,46 @@ def _reconcile(
             waiting = Counter(outbox.lengths(txn, ven_ids))
         for offer in missing:
             assert waiting is not None
-            if waiting[offer.ven_id] >= config.limits.outbox:
+            chosen = _by_granularity(wish.wanted, points[offer.capability_id, offer.report_specifier_id])
+            if waiting[offer.ven_id] + len(chosen) > config.limits.outbox:
                 continue  # it is asked when it says anew what it offers
-            waiting[offer.ven_id] += 1
-            chosen = points[offer.capability_id, offer.report_specifier_id]
-            request = _make(txn, wish, offer, chosen, now)
-            requests.ask(txn, requests.registered(txn, offer.ven_id), [request], now, offers)
-            made[offer.ven_id].append(request)
+            waiting[offer.ven_id] += len(chosen)
+            for granularity, sampled in chosen.items():
+                request = _make(txn, wish, offer, granularity, sampled, now)
+                requests.ask(txn, requests.registered(txn, offer.ven_id), [request], now, offers)
+                made[offer.ven_id].append(request)
     if asked:  # what is left serves no wish any more
-        reports.forget_wishes(txn, [id for id, _ in asked.values()])
+        reports.forget_wishes(txn, [id for found in asked.values() for id, _ in found])
         moot: dict[Ven, list[str]] = defaultdict(list)
-        for (ven_id, *_), (id, state) in asked.items():
-            if state in OPEN:
-                moot[requests.registered(txn, ven_id)].append(id)
+        for (ven_id, *_), found in asked.items():
+            if running := [id for id, state in found if state in OPEN]:
+                moot[requests.registered(txn, ven_id)] += running
         requests.withdraw(txn, moot, now)
         made.update({ven.ven_id: made[ven.ven_id] for ven in moot})
     return made
 
 
-def _make(txn: Txn, wish: Wish, offer: Offer, points: list[DataPoint], now: datetime) -> OadrReportRequest:
+def _by_granularity(wanted: WantedReport, points: list[DataPoint]) -> dict[float, list[DataPoint]]:
+    """The points by how often they are sampled: all alike where they can be, as one request has one granularity (7.9).
+
+    A single report has no samples.
+    """
+    common = requests.fitting(wanted.granularity, points)
+    if not wanted.report_back_duration or all(requests.fitting(common, [point]) == common for point in points):
+        return {common: points}
+    found: dict[float, list[DataPoint]] = defaultdict(list)
+    for point in points:
+        found[requests.fitting(wanted.granularity, [point])].append(point)
+    return found
+
+
+def _make(
+    txn: Txn, wish: Wish, offer: Offer, granularity: float, points: list[DataPoint], now: datetime
+) -> OadrReportRequest:
     wanted = wish.wanted
-    specifier = requests.specify(
-        offer.report_specifier_id, points, requests.fitting(wanted.granularity, points), wanted.report_back_duration,
-        dated(now) if wanted.report_back_duration else None,
-    )  # fmt: skip
+    # Who samples more seldom than it is to report would have nothing to say in between.
+    back = wanted.report_back_duration and max(wanted.report_back_duration, granularity)
+    specifier = requests.specify(offer.report_specifier_id, points, granularity, back, dated(now) if back else None)
     return requests.make(
         txn, offer.ven_id, specifier, now, offer.capability_id, wanted.report_name, wish_id=wish.wish_id
     )

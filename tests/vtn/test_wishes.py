@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from oadrvtn.model.config import Config, Limits, Offer, OfferedPoint, WantedReport
 from oadrvtn.model.errors import InvalidData, InvalidID, NotAllowed
 from oadrvtn.model.event import EiTarget, Voltage
-from oadrvtn.model.report import OadrReportRequest, OadrSamplingRate
+from oadrvtn.model.report import OadrReportDescription, OadrReportRequest, OadrSamplingRate
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import reports
 from oadrvtn.vtn import audience, outbox, wishes
@@ -102,6 +102,43 @@ class AskingTests(SynchronousTestCase):
                 "power", wish={"granularity": seconds, "report_back_duration": 9000}, sampling_rate=rate
             )
             self.assertEqual(expected, str(request.report_specifier.granularity))
+
+    def sampled(self, *rates: tuple[str, str], **wish: Any) -> list[tuple[list[str], str, str]]:
+        """What is asked of points "0", "1"... that can be sampled so: points, granularity and reportBackDuration."""
+        points = tuple(
+            OadrReportDescription(
+                r_id=str(number), report_type="usage", reading_type="Direct Read",
+                sampling_rate=OadrSamplingRate(min_period=Duration(least), max_period=Duration(most), on_change=False),
+            )
+            for number, (least, most) in enumerate(rates)
+        )  # fmt: skip
+        self.ven = house_that_wants(**wish).ven()
+        asked = self.ven.offer(offered("TELEMETRY_USAGE").evolve(descriptions=points)).report_requests
+        return [
+            (
+                [point.r_id for point in request.report_specifier.specifier_payloads],
+                str(request.report_specifier.granularity),
+                str(request.report_specifier.report_back_duration),
+            )
+            for request in asked
+        ]
+
+    def test_who_samples_more_seldom_than_reports_are_wanted_reports_as_often_as_it_samples(self) -> None:
+        self.assertEqual([(["0"], "PT15M", "PT15M")], self.sampled(("PT15M", "PT1H")))
+        self.assertEqual([(["0"], "PT15M", "PT0S")], self.sampled(("PT15M", "PT1H"), report_back_duration=0))
+
+    def test_points_that_cannot_be_sampled_alike_are_asked_for_apart(self) -> None:
+        slow, quick, both = ("PT2M", "PT1H"), ("PT1S", "PT30S"), ("PT1S", "PT1H")
+        self.assertEqual([(["0", "1"], "PT2M", "PT5M")], self.sampled(slow, both))
+        found = [(["0"], "PT2M", "PT5M"), (["1"], "PT30S", "PT5M"), (["2"], "PT1M", "PT5M")]
+        self.assertEqual(found, self.sampled(slow, quick, both))
+
+    def test_they_are_stopped_together_where_they_are_wanted_no_more(self) -> None:
+        self.sampled(("PT2M", "PT1H"), ("PT1S", "PT30S"))
+        result(self.ven.house.vtn.reconfigure(self.ven.house.config))
+        self.assertEqual("oadrResponse", self.ven.poll().name())
+        result(self.ven.house.vtn.reconfigure(Config()))
+        self.assertEqual(2, len(self.ven.poll().report_request_ids))
 
     def test_a_single_report_has_no_interval(self) -> None:
         [request] = self.requests("power", wish={"report_back_duration": 0})
