@@ -215,6 +215,8 @@ def _modify(
         level = changes["level"]
         changes = {name: value for name, value in changes.items() if name != "level"}
         changes["signals"] = _at_level(spec_of(_known(txn, event_id)).signals, level)
+    elif changes.get("duration") is not None and "signals" not in changes:
+        changes["signals"] = _as_long(spec_of(_known(txn, event_id)).signals, changes["duration"])
     return events.modify(txn, event_id, changes, number, now, force)
 
 
@@ -225,6 +227,13 @@ def _at_level(signals: Sequence[SignalSpec], level: float) -> tuple[SignalSpec, 
         raise InvalidData.at("level", "which of the event's signals is meant? Give its signals")
     other = attrs.evolve(chosen[0], intervals=tuple((length, level) for length, _ in chosen[0].intervals))
     return tuple(other if signal is chosen[0] else signal for signal in signals)
+
+
+def _as_long(signals: Sequence[SignalSpec], length: Duration) -> tuple[SignalSpec, ...]:
+    """The signals with another length, as far as each has one interval: else it is not known which is meant."""
+    if any(len(signal.intervals) > 1 for signal in signals):
+        return tuple(signals)
+    return tuple(attrs.evolve(signal, intervals=((length, signal.intervals[0][1]),)) for signal in signals)
 
 
 @route("POST", "/events/<id:event_id>/cancel", "dispatch", _WRITTEN)

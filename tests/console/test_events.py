@@ -313,6 +313,19 @@ class EventTests(ApiTestCase):
         (error,) = self.refused(422, "PATCH", "/events/e", {"level": 1})["errors"]
         self.assertIn("which", error["detail"])
 
+    def test_a_duration_alone_is_that_of_the_one_interval_of_each_signal(self) -> None:
+        self.event(event_id="e")
+        hour = [{"duration": "1h", "value": 0.5}]
+        load = {"signal_name": "LOAD_CONTROL", "signal_type": "x-loadControlCapacity", "intervals": hour}
+        self.good("PATCH", "/events/e", {"signals": [{"intervals": [{"duration": "1h", "value": 2}]}, load]})
+        row = self.good("PATCH", "/events/e", {"duration": "2h", "priority": 3})
+        lengths = [interval["duration"] for signal in row["signals"] for interval in signal["intervals"]]
+        self.assertEqual((["PT2H", "PT2H"], "PT2H", 2), (lengths, row["duration"], row["modification_number"]))
+        self.assertEqual([2.0, 0.5], [signal["intervals"][0]["value"] for signal in row["signals"]])
+        self.good("PATCH", "/events/e", {"signals": [load | {"intervals": hour * 2}]})
+        (error,) = self.refused(422, "PATCH", "/events/e", {"duration": "3h"})["errors"]
+        self.assertEqual("/signals/0/intervals", error["pointer"])
+
     def test_an_id_of_the_path_is_a_parameter(self) -> None:
         (error,) = self.refused(404, "PATCH", "/events/x", {"priority": 1})["errors"]
         self.assertEqual("event_id", error["parameter"])
