@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from .compose import VtnService, build
+from .console.events import modify
 from .console.reports import Request
 from .console.shapes import EventChanges, Reader, show
 from .model.config import Config, of
@@ -190,9 +191,9 @@ class OpenADRServer:
         """
 
         def arguments(service: VtnService) -> Sequence[Any]:
-            return event_id, Reader(service.vtn.now).given(EventChanges, _body(changes)), modification_number
+            return event_id, Reader(service.vtn.now).given(EventChanges, _body(changes)), modification_number, force
 
-        return self._write("modify event", partial(events.modify, force=force), arguments)
+        return self._write("modify event", modify, arguments)
 
     def cancel_event(
         self, event_id: str, reason: str | None = None, modification_number: int | None = None

@@ -203,12 +203,13 @@ async def modify_event(
     """Other values for some fields of an event."""
     changes = dict(body)
     number = changes.pop("modification_number", None)
-    return await _locked(desk, request, query, _modify, number, event_id, changes)
+    return await _locked(desk, request, query, modify, number, event_id, changes)
 
 
-def _modify(
+def modify(
     txn: Txn, event_id: str, changes: dict[str, Any], number: int | None, force: bool, now: datetime
 ) -> tuple[Event, Changes]:
+    """Change fields of EventChanges, a level or a duration also alone: as the rule of the VTN, it raises."""
     if "level" in changes:
         if "signals" in changes:
             raise InvalidData.at("level", "unknown field: the values stand in the signals")

@@ -21,10 +21,12 @@ from oadrvtn.model.errors import InvalidData, NotAllowed, OutOfSequence
 from oadrvtn.model.event import OadrDistributeEvent
 from oadrvtn.model.party import EiResponse, OadrResponse
 from oadrvtn.model.report import OadrRegisteredReport, OadrRegisterReport
+from oadrvtn.model.values import Duration
 from oadrvtn.security import certificates, fingerprint
 from oadrvtn.security.certificates import Credential, load_certificates
 from oadrvtn.security.tls import client_policy
 from oadrvtn.ven.client import VenClient, connect
+from oadrvtn.vtn.specs import spec_of
 from tests.integration.process import TWISTD, Programs, Vtn, free_ports, programs_of_a_test
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.rst"
@@ -138,6 +140,11 @@ async def test_events_are_made_changed_and_cancelled_by_their_fields(places: lis
     assert changed.modification_number == 1
     with pytest.raises(OutOfSequence):
         await server.modify_event("peak", 0, priority=3)
+    await server.modify_event("peak", level=1, duration="1h")
+    for alone in ({"level": 2}, {"duration": "2h"}):
+        changed = await server.modify_event("peak", **alone)
+    [signal] = spec_of(changed).signals
+    assert (signal.signal_name, str(signal.intervals)) == ("SIMPLE", str(((Duration("PT2H"), 2.0),)))
     assert (await server.cancel_event("peak", "enough")).cancelled
     message = await ven.poll()
     assert isinstance(message, OadrDistributeEvent)
@@ -145,7 +152,7 @@ async def test_events_are_made_changed_and_cancelled_by_their_fields(places: lis
     assert places[0].rows("SELECT who, action, object FROM audit ORDER BY number") == [
         ("program", "add VEN", "ven-1"),
         ("program", "add event", "peak"),
-        ("program", "modify event", "peak"),
+        *[("program", "modify event", "peak")] * 4,
         ("program", "cancel event", "peak"),
     ]
 
