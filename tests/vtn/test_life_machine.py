@@ -482,6 +482,11 @@ class Life(RuleBasedStateMachine):
                 assert (state == "refused") == (side.said[key] is None), key
                 assert opt_type == side.opts.get(event_id, side.said[key]), key
 
+            held = "SELECT event_id, modification_number, opt_type FROM ledger WHERE NOT withdrawn"
+            for event_id, number, opt_type in self.house.sql(f"{held} AND ven_id = '{ven_id}'"):
+                if number == self.events[event_id].number:
+                    assert opt_type == side.opts.get(event_id, opt_type), (event_id, number)
+
         found = dict(self.house.sql("SELECT event_id, modification_number FROM events"))
         assert found == {event_id: known.number for event_id, known in self.events.items()}
 
