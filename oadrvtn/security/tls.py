@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -265,16 +265,25 @@ _VERIFICATION = {
 }
 
 
+@lru_cache(1024)
+def _read(der: bytes) -> x509.Certificate:
+    """A certificate whose subject can be read: what cryptography cannot read nobody above could identify.
+
+    The last ones are kept: those of the authorities, and of VENs that connect for each message.
+    """
+    read = x509.load_der_x509_certificate(der)
+    _ = read.subject
+    return read
+
+
 def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
     """Go by OpenSSL's verdict; keep what a log needs if it is bad.  Nothing may be raised in here."""
     assert isinstance(connection, _ServerConnection)
     try:
-        # What cryptography cannot read nobody above could identify.
-        read = certificate.to_cryptography()
-        subject = read.subject
+        read = _read(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
         reason = connection.check(read, depth) if ok else _VERIFICATION.get(error, f"verification error {error}")
         if reason:
-            shown = printable(subject.rfc4514_string())[:300]
+            shown = printable(read.subject.rfc4514_string())[:300]
             connection.fault = (reason, depth, shown, f"{read.serial_number:X}")
     except Exception:
         connection.fault = ("unreadable certificate", depth, "unreadable", "unreadable")
