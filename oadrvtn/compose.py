@@ -45,7 +45,7 @@ from .storage.database import Database
 from .transport import systemd
 from .transport.fetch import fetcher
 from .transport.http import VenSite, tree
-from .transport.overload import Overload
+from .transport.overload import FEWEST, Overload
 from .transport.proxy import Forwarded, ProxyProtocol
 from .transport.systemd import Supervised
 from .vtn.duties import Duties
@@ -177,7 +177,7 @@ class VtnService(MultiService):
         self._take_policy()
         root = tree(config.listen.path_prefix, self._resources)
         limits, vtn = config.limits, self.vtn
-        overload = Overload(limits, self.database.behind, reactor)
+        overload = Overload(limits, partial(self.database.behind, FEWEST), reactor)
         self.site = VenSite(root, limits, vtn.identify, vtn.turned_away, vtn.limited, overload, reactor)
         self.site.met = vtn.met
         self.site.judge = self._judge

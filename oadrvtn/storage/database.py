@@ -296,11 +296,14 @@ class Database:
         """How many functions wait for a thread, of those that write and of those that read."""
         return {"writes": self._writing.qsize(), "reads": self._reading.qsize()}
 
-    def behind(self) -> float:
+    def behind(self, few: int = 0) -> float:
         """For how many seconds the oldest function waits: to have written, or for its turn to read.
 
-        Or the newest will, which is to write, by the pace of the writer: that is known earlier.
+        Or the newest will, which is to write, by the pace of the writer: that is known earlier.  Where only a ``few``
+        are there it is 0: then the disk is slow, but there is not much to do.
         """
+        if len(self._unwritten) + len(self._unread) <= few:
+            return 0.0
         oldest = next(iter(self._unwritten), None)
         waiting = (job for job in islice(self._unread, _READERS + 1) if not job.begun)
         now = perf_counter()

@@ -1,18 +1,20 @@
 """Overload: whether there is more to do than can be done, and who is served all the same.
 
-Two signs tell it, looked at ten times a second, also within a turn of the reactor that takes longer: the reactor comes
-late to what is due, or what the database is to do waits.  Both are times, so they mean the same on a fast machine and
-on a slow one, for cheap messages and for dear ones; and one of them has to last, for everybody is late now and then.
+Two delays tell it, each in parts of what it may be, and together, for a message has both: how late the reactor comes
+to what is due, and for how long something waits for the database.  They are times, so they mean the same on a fast
+machine and on a slow one, for cheap messages and for dear ones.  They are looked at twenty times a second, also within
+a turn of the reactor that takes longer; and they have to last, for everybody is late now and then.
 
-Then the newest connections are shed: their messages get 503 with Retry-After, unread, until those that are left are
-served in time.  At each look that finds it bad a quarter less are served, or up to three quarters by how bad it is, and
-an eighth more at each that does not.  Who is shed keeps the connection, which cost more than the message, and with it
-the place in the order.
+The more they are beyond the limit, the more connections are shed, the newest first: their messages get 503 with
+Retry-After, unread.  At twice the limit only the first few are left.  So whatever comes, the delays stay between the
+limit and its double, where as much comes in as can be done; and when they are gone everybody is served at once.  Who
+is shed keeps the connection, which cost more than the message, and with it the place in the order.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from random import random
@@ -25,17 +27,20 @@ from ..vtn.rates import SPREAD
 
 log = Logger()
 
-TICK = 0.1
+TICK = 0.05
 """Seconds between two looks."""
-LASTING = 4
-"""So many looks in a row that find it bad are no accident."""
+LASTING = 0.1
+"""What all looks of so many seconds find is no accident."""
 FEWEST = 16
 """So many connections are always served: fewer are no crowd."""
-_FEWER, _FEWEST_OF, _MORE = 0.75, 0.25, 1.125
+OVER = 5.0
+"""Seconds without anybody being shed after which it is over, as far as the log goes."""
+_MOST = 2.0
+"""So many times the limit, and only the fewest are served."""
 
 
 class Overload:
-    """Knows the order of the connections, and how many of them are served.
+    """Knows the order of the connections, and who is the newest that is served.
 
     ``behind`` tells for how many seconds the oldest work of the database has waited; ``chance`` is a number from 0 to
     1, another one each time.
@@ -51,9 +56,10 @@ class Overload:
         self._limits, self._behind, self._clock, self._chance = limits, behind, clock, chance
         self._order: dict[int, None] = {}
         self._next = 0
-        self._served: int | None = None  # None: all
         self._last: float = math.inf  # the newest that is served
-        self._bad = 0
+        self._late = 0.0  # how late the last turn of the reactor was
+        self._found = deque([(-math.inf, 0.0)])  # when it was looked at for as long as LASTING, and how bad it was
+        self._shed: float | None = None  # when somebody was last to be shed, until it is over
         self._due = self._looked = math.inf
         self._tick: IDelayedCall | None = None
 
@@ -71,7 +77,7 @@ class Overload:
 
     def sheds(self, number: int, now: float) -> bool:
         """Whether what comes on this connection is too much; ``now`` are seconds of the clock."""
-        if now - self._due >= self._limits.overload_lag and now - self._looked >= TICK:
+        if now - self._looked >= TICK:
             self._judge(now)
         return number > self._last
 
@@ -95,41 +101,30 @@ class Overload:
             self._due = math.inf
 
     def _look(self) -> None:
-        self._judge(self._clock.seconds())
+        now = self._clock.seconds()
+        self._late = now - self._due
+        self._judge(now)
         self.start()
 
     def _judge(self, now: float) -> None:
         self._looked = now
-        late, behind = now - self._due, self._behind()
-        if late >= self._limits.overload_lag or behind >= self._limits.overload_wait:
-            self._bad += 1
-            if self._bad >= LASTING:
-                self._serve_fewer(late, behind)
-        else:
-            self._bad = 0
-            if self._served is not None:
-                self._serve_more(self._served)
+        late, behind = max(self._late, now - self._due), self._behind()
+        self._found.append((now, late / self._limits.overload_lag + behind / self._limits.overload_wait))
+        while self._found[1][0] <= now - LASTING:
+            self._found.popleft()
+        self._serve(min(excess for _, excess in self._found), late, behind)
 
-    def _serve_fewer(self, late: float, behind: float) -> None:
-        here = len(self._order)
-        excess = max(late / self._limits.overload_lag, behind / self._limits.overload_wait)
-        share = min(_FEWER, max(_FEWEST_OF, 1 / excess))
-        fewer = max(FEWEST, int(share * (here if self._served is None else self._served)))
-        if fewer >= here:
+    def _serve(self, excess: float, late: float, behind: float) -> None:
+        now, here = self._looked, len(self._order)
+        served = max(FEWEST, int(here * (_MOST - excess) / (_MOST - 1)))
+        if served < here:
+            self._last = next(islice(self._order, served - 1, None))
+            if self._shed is None:
+                said = "of {n} connections the newest are shed ({late:.1f} s late, database {behind:.1f} s)"
+                log.warn(f"too much to do: {said}", n=here, late=late, behind=behind)
+            self._shed = now
             return
-        if self._served is None:
-            said = "too much to do: of {n} connections the newest are shed ({late:.1f} s late, database {behind:.1f} s)"
-            log.warn(said, n=here, late=late, behind=behind)
-        self._serve(fewer)
-
-    def _serve_more(self, served: int) -> None:
-        more = int(_MORE * served) + 1
-        if more < len(self._order):
-            self._serve(more)
-            return
-        self._served, self._last = None, math.inf
-        log.warn("there is no longer too much to do: all {n} connections are served", n=len(self._order))
-
-    def _serve(self, count: int) -> None:
-        self._served = count
-        self._last = next(islice(self._order, count - 1, None))
+        self._last = math.inf
+        if self._shed is not None and now - self._shed >= OVER:
+            self._shed = None
+            log.warn("there is no longer too much to do: all {n} connections are served", n=here)

@@ -232,6 +232,20 @@ class ThreadedTests(SynchronousTestCase):
         self.reactor.wait(written)
         self.assertEqual(0.0, self.database.behind())
 
+    def test_a_few_that_wait_for_a_slow_disk_are_not_much_to_do(self) -> None:
+        gate = threading.Event()
+
+        def hold(txn: Txn) -> tuple[None, None]:
+            assert gate.wait(PATIENCE)
+            return None, None
+
+        jobs: list[Deferred[Any]] = [self.database.run("hold", hold) for _ in range(3)]
+        self.assertEqual(0.0, self.database.behind(few=3))
+        jobs.append(self.database.run("hold", hold))
+        self.assertGreater(self.database.behind(few=3), 0.0)
+        gate.set()
+        self.reactor.wait(*jobs)
+
     def test_what_will_wait_is_known_by_the_pace_of_the_writer(self) -> None:
         gate, begun = threading.Event(), threading.Event()
 
