@@ -136,8 +136,10 @@ _APPLICABLE = _LINE.join(events, _CURRENT).where(
     # What is cancelled, for all or for this VEN, is shown until that has arrived.
     or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
 )
-_WANTED = (
-    _LINE.join(events, _CURRENT)
+_WANTING = (
+    select(ledger.c.ven_id)
+    .distinct()
+    .join(events, _CURRENT)
     .join(vens, vens.c.ven_id == ledger.c.ven_id)
     .where(_OF_THESE, ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
 )
@@ -245,27 +247,23 @@ def applicable(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, l
 
     By venID; who has none is missing.
     """
-    lines = _by_ven(txn, _APPLICABLE, ven_ids, now)
+    lines: dict[str, list[Line]] = {}
+    if ven_ids:
+        for row in txn.execute(_APPLICABLE, {"ven_ids": parameter(ven_ids), "now": now}):
+            lines.setdefault(row[0], []).append(Line(*row))
     event_ids = {line.event_id for of_one in lines.values() for line in of_one}
     rows = txn.execute(_THESE, {"event_ids": parameter(event_ids)}) if event_ids else ()
     found = {event.event_id: event for event in (Event(*row) for row in rows)}
     return {ven_id: [(found[line.event_id], line) for line in of_one] for ven_id, of_one in lines.items()}
 
 
-def wanted(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, list[Line]]:
-    """What is still open between VENs and their applicable events, by venID; who has nothing open is missing.
+def wanted(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, list[tuple[Event, Line]]]:
+    """What ``applicable`` tells, of those of these VENs with which something is still open about one of the events.
 
-    So is who takes part in reports only.
+    Who takes part in reports only is not among them.
     """
-    return _by_ven(txn, _WANTED, ven_ids, now)
-
-
-def _by_ven(txn: Txn, query: Select[Any], ven_ids: Collection[str], now: datetime) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
-    if ven_ids:
-        for row in txn.execute(query, {"ven_ids": parameter(ven_ids), "now": now}):
-            found.setdefault(row[0], []).append(Line(*row))
-    return found
+    wanting = txn.execute(_WANTING, {"ven_ids": parameter(ven_ids), "now": now}).scalars().all() if ven_ids else ()
+    return applicable(txn, wanting, now)
 
 
 # --- ledger -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -90,6 +91,9 @@ def concerned(txn: Txn, target: EiTarget, market_context: str, told: Collection[
     return takes_part.keys() & set(target.ven_ids).union(*found)
 
 
+_BUT_VENS = attrgetter(*(field.name for field in attrs.fields(EiTarget) if field.name != "ven_ids"))
+
+
 class Sight:
     """What a VEN sees of targets: what concerns it, and nothing of others."""
 
@@ -100,9 +104,9 @@ class Sight:
 
     def of(self, target: EiTarget, withdrawn: bool) -> EiTarget:
         """The part of a target that this VEN sees; of one that does not mean it (any more) its own venID."""
-        alone = EiTarget(ven_ids=(self._ven_id,))
         if target == EVERYBODY and not withdrawn:
             return target
+        alone = EiTarget(ven_ids=(self._ven_id,))
         if withdrawn or self.is_plain(target):
             return alone
         own = self._traits()
@@ -131,7 +135,7 @@ class Sight:
     @staticmethod
     def is_plain(target: EiTarget) -> bool:
         """Whether a target names nobody but VENs, so that what is known of them makes no difference."""
-        return target.evolve(ven_ids=()) == EVERYBODY
+        return not any(_BUT_VENS(target))
 
     def _traits(self) -> set[tuple[str, str]]:
         if self._own is None:

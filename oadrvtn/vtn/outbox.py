@@ -125,17 +125,17 @@ def due(txn: Txn, ven_ids: Sequence[str], now: datetime) -> dict[str, tuple[Due,
     """What waits for VENs, in the order of first sending: register_report, then events, then by age."""
     entries = outbox.waiting(txn, ven_ids)
     wanted = events.wanted(txn, ven_ids, now)
-    applicable = events.applicable(txn, wanted, now)
     found = {}
     for ven_id in ven_ids:
         waiting = [
             Due(entry.id, entry.kind, entry.offers, entry.last_offered, entry.references)
             for entry in entries.get(ven_id, ())
         ]
-        if lines := wanted.get(ven_id):
+        if shown := wanted.get(ven_id):
+            lines = tuple(line for _, line in shown if line.wants != "nothing")
             position = sum(item.kind == "register_report" for item in waiting)
-            seen = display.seen(txn, ven_id, applicable[ven_id])
-            waiting.insert(position, Due("events", "events", lines=tuple(lines), seen=seen))
+            seen = display.seen(txn, ven_id, shown)
+            waiting.insert(position, Due("events", "events", lines=lines, seen=seen))
         found[ven_id] = tuple(waiting)
     return found
 

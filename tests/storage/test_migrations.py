@@ -78,7 +78,8 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual((request.report_request_id, request.state), ("r-1", "accepted"))
 
     def test_what_is_open_stays_open(self) -> None:
-        (line,) = self.read(events.wanted, ["ven-1"], instant(AT))["ven-1"]
+        ((_, line),) = self.read(events.wanted, ["ven-1"], instant(AT))["ven-1"]
+        self.assertNotEqual("nothing", line.wants)
         self.assertEqual((line.key, line.withdrawn, line.removed), (("e-1", 2), False, False))
 
     def test_an_event_ends_when_it_was_to_be_gone(self) -> None:

@@ -45,7 +45,8 @@ class Delivery(RuleBasedStateMachine):
         return [event_id for (event_id,) in self.house.sql(statement)]
 
     def open_lines(self, ven_id: str) -> list[rows.Line]:
-        return self.house.read(rows.wanted, [ven_id], self.house.vtn.now()).get(ven_id, [])
+        found = self.house.read(rows.wanted, [ven_id], self.house.vtn.now()).get(ven_id, ())
+        return [line for _, line in found if line.wants != "nothing"]
 
     @rule(start=st.integers(0, 600), never=st.booleans(), whom=targets, program=st.sampled_from("ab"))
     def create(self, start: int, never: bool, whom: EiTarget, program: str) -> None:

@@ -179,9 +179,9 @@ class InterleavingTests(SynchronousTestCase):
         """The kinds of what the VEN must be offered now."""
         self.threads.at_once()
         waiting = self.house.sql("SELECT kind FROM outbox WHERE closed_at IS NULL AND offers < 10")
-        lines = self.house.read(rows.wanted, ["ven-1"], self.house.vtn.now()).get("ven-1", [])
+        shown = self.house.read(rows.wanted, ["ven-1"], self.house.vtn.now()).get("ven-1", ())
         self.threads.slow()
-        return {kind for (kind,) in waiting} | {"events" for line in lines if line.wants == "answer"}
+        return {kind for (kind,) in waiting} | {"events" for _, line in shown if line.wants == "answer"}
 
     def happen(self) -> None:
         happens = self.choose.random()

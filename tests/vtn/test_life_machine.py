@@ -125,7 +125,8 @@ class Life(RuleBasedStateMachine):
         }
 
     def open_lines(self, ven_id: str) -> list[rows.Line]:
-        return self.house.read(rows.wanted, [ven_id], self.now()).get(ven_id, [])
+        found = self.house.read(rows.wanted, [ven_id], self.now()).get(ven_id, ())
+        return [line for _, line in found if line.wants != "nothing"]
 
     def open_entries(self, ven_id: str) -> set[str]:
         """The kinds of what waits for the VEN, but for what was offered too often."""
