@@ -588,14 +588,14 @@ def _canonical(node: etree._Element) -> bytes:
     first two elements, it is made canonical there: that takes a quarter of the time.
     """
     plain = etree.tostring(node, encoding="utf-8", with_tail=False)
-    declared, values = plain.count(b"xmlns"), plain.count(b'="')
-    if declared > _MOST_DECLARED or values > _MOST_DECLARED:
+    # Single characters are found many times faster than pairs: a quote in a text is taken for one of an attribute.
+    opening, quotes = _FIRST_TWO.match(plain), plain.count(b'"')
+    if opening and opening[0].count(b'"') == quotes <= 2 * _MOST_DECLARED:
+        if b"/>" not in plain and not (b"&" in plain and b"&#" in plain):
+            declarations = sorted(_DECLARATION.findall(opening[1]))
+            return plain[: opening.start(1)] + b"".join(declarations) + plain[opening.end(1) :]
+    elif plain.count(b"xmlns") > _MOST_DECLARED or plain.count(b'="') > _MOST_DECLARED:
         raise ValueError("many declarations or attributes")
-    opening = _FIRST_TWO.match(plain)
-    alone = opening and opening[0].count(b"xmlns") == declared and opening[0].count(b'="') == values
-    if opening and alone and b"/>" not in plain and b"&#" not in plain:
-        declarations = sorted(_DECLARATION.findall(opening[1]))
-        return plain[: opening.start(1)] + b"".join(declarations) + plain[opening.end(1) :]
     return etree.tostring(node, method="c14n", with_tail=False)
 
 
@@ -606,12 +606,12 @@ def _is_clear(found: re.Match[bytes], message: bytes) -> bool:
     ``_Verifier``.
     """
     ids = [one for one in found.group("id", "message", "prop", "property") if one is not None]
-    scope = found["scope"]
+    scope, quoted = found["scope"], message[: message.rfind(b'"') + 1]  # behind that are no attributes
     return (
         len(ids) == len(set(ids))
-        and message.count(b'="%b"' % found["message"]) == 1
-        and b'="%b"' % found["prop"] not in message
-        and b' xmlns="' not in message
+        and quoted.count(b'="%b"' % found["message"]) == 1
+        and b'="%b"' % found["prop"] not in quoted
+        and b' xmlns="' not in quoted
         and _DS in scope
         and (found["dsp"] is not None or _DSP in scope)
     )
