@@ -69,6 +69,9 @@ _NOT_FOR_REPORTS = ("EiEvent", "EiOpt")
 
 _IDLE = OadrPoll.name(), "200"
 
+_WEIGHT = 128 * 1024
+"""A message counts as one, and as one more for each so many bytes: they take the more time the more there are."""
+
 _LARGE = 64 * 1024
 """The signature of a body of more bytes is computed on a thread."""
 
@@ -202,6 +205,8 @@ class Chain:
             if exchange.entry.answers.take(self.vtn.clock.seconds()):
                 raise TooOften
             exchange.heard = True
+        if exchange.entry:
+            exchange.entry.messages.owe(len(exchange.body) // _WEIGHT)
         exchange.element = parse(exchange.body)
         return exchange
 

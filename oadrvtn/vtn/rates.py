@@ -48,6 +48,10 @@ class Bucket:
         self._tokens -= 1
         return 0.0
 
+    def owe(self, tokens: int) -> None:
+        """Take tokens that may not be there yet: it is over before one can be taken again."""
+        self._tokens -= tokens
+
     def give_back(self) -> None:
         """What the token was taken for is free."""
         self._tokens = min(self._tokens + 1, self._rate.at_once)

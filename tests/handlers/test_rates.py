@@ -60,6 +60,14 @@ class RateTests(SynchronousTestCase):
         self.house.clock.advance(1)
         self.assertEqual([200, 503], self.house.statuses("OadrPoll", poll(), 2))
 
+    def test_a_large_message_is_taken_and_counts_as_several(self) -> None:
+        large = encode(poll()).replace(b"<oadr:oadrSignedObject>", b"<oadr:oadrSignedObject>" + b" " * (3 * 128 * 1024))
+        self.assertEqual([200, 200, 503], [self.house.statuses("OadrPoll", one, 1)[0] for one in (large, poll(), poll())])
+        self.house.clock.advance(10)
+        self.assertEqual([200, 503], self.house.statuses("OadrPoll", large, 2))
+        self.house.clock.advance(30)
+        self.assertEqual([503], self.house.statuses("OadrPoll", poll(), 1), "it owes what was more than it had")
+
     def test_another_ven_is_not_concerned(self) -> None:
         self.house.statuses("OadrPoll", poll(), AT_ONCE + 1)
         self.house.register("ven-2")

@@ -25,6 +25,12 @@ class BucketTests(SynchronousTestCase):
         bucket.give_back()
         self.assertEqual([0, 1], [bucket.take(0), bucket.take(0)], "it holds no more than it may")
 
+    def test_what_is_owed_comes_before_the_next(self) -> None:
+        bucket = Rate(2, 3).bucket(0)
+        self.assertEqual(0, bucket.take(0))
+        bucket.owe(5)
+        self.assertEqual([2, 0.5, 0], [bucket.take(0), bucket.take(1.5), bucket.take(2)])
+
     def test_it_never_holds_more_than_it_may(self) -> None:
         bucket = Rate(1, 2).bucket(0)
         self.assertEqual([0, 0, 1], [bucket.take(1_000_000) for _ in range(3)])
