@@ -19,6 +19,7 @@ from rich.table import Table
 from . import (
     compare,
     events,
+    fleet,
     guard,
     hostile,
     kills,
@@ -159,6 +160,26 @@ def run_storm(output: Output, vens: int, processes: int, poll: float, outage: fl
     """Run the scenario."""
     with tempfile.TemporaryDirectory() as directory:
         output.show("storm", storm.run(Path(directory), vens, processes, poll, outage, fresh, output.track))
+
+
+@main.command("fleet", help=fleet.__doc__)
+@click.option(
+    "--vens", "sizes", multiple=True, default=(500, 1000, 2000, 5000), show_default=True, type=click.IntRange(1),
+    help="How many VENs; may be repeated.",
+)  # fmt: skip
+@click.option("--processes", default=2, show_default=True, type=click.IntRange(1), help="How many simulate them.")
+@click.option("--poll", default=10.0, show_default=True, help="Seconds between two polls of a VEN.")
+@click.option("--report", default=300.0, show_default=True, help="Seconds between two reports of a VEN.")
+@click.option("--seconds", default=120.0, show_default=True, help="How long, once all are registered.")
+@click.pass_obj
+def run_fleet(
+    output: Output, sizes: tuple[int, ...], processes: int, poll: float, report: float, seconds: float
+) -> None:
+    """Run the scenario."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = fleet.run(Path(directory), sorted(sizes), processes, poll, report, seconds, output.track)
+    for figures in found:
+        output.show("fleet", figures)
 
 
 @main.command("overload", help=overload.__doc__)

@@ -109,7 +109,7 @@ class _Plugin(MultiService):
         # What is here by now stays: the collector of garbage need not look through it again, nor every 700 objects
         # through what may soon be gone by itself.
         gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        gc.set_threshold(2_000, 20, 20)
         self._vtn.started.addErrback(self._give_up)
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))  # type: ignore[attr-defined]
 

@@ -265,22 +265,22 @@ _VERIFICATION = {
 }
 
 
-@lru_cache(1024)
 def _read(der: bytes) -> x509.Certificate:
-    """A certificate whose subject can be read: what cryptography cannot read nobody above could identify.
-
-    The last ones are kept: those of the authorities, and of VENs that connect for each message.
-    """
+    """A certificate whose subject can be read: what cryptography cannot read nobody above could identify."""
     read = x509.load_der_x509_certificate(der)
     _ = read.subject
     return read
+
+
+_authority = lru_cache(64)(_read)  # the same ones again and again; of a VEN's own each would take 10 kB
 
 
 def _verified(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
     """Go by OpenSSL's verdict; keep what a log needs if it is bad.  Nothing may be raised in here."""
     assert isinstance(connection, _ServerConnection)
     try:
-        read = _read(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        read = _authority(der) if depth else _read(der)
         reason = connection.check(read, depth) if ok else _VERIFICATION.get(error, f"verification error {error}")
         if reason:
             shown = printable(read.subject.rfc4514_string())[:300]

@@ -285,13 +285,14 @@ class VenChannel(http.HTTPChannel):
         """A request has a deadline from its first byte to its last."""
         if self.closing:
             return
-        self._piece = data if self._between and not self._busyReceiving else b""
-        if self._piece and not self._waitingForTransport:
+        piece = data if self._between and not self._busyReceiving else b""
+        if piece and not self._waitingForTransport:
             end = data.find(b"\r\n\r\n") + 4
             known = self.known_head(data[:end])
             if known and len(data) == end + known.length:
                 self._known(known, data[end:])
                 return
+        self._piece = piece
         self._between = False
         super().dataReceived(data)
         # It may be only the empty line that some clients send after a request.
@@ -361,7 +362,7 @@ class VenChannel(http.HTTPChannel):
 
     def requestDone(self, request: VenRequest) -> None:
         """It is answered; what has come behind it is read now."""
-        self._between = True
+        self._between, self._piece = True, b""
         super().requestDone(request)
 
     def setTimeout(self, period: float | None) -> Any:

@@ -141,7 +141,8 @@ class SimulatedVen(Service):
     exchanges under way.  A failure makes it pause, longer each time; what could not be reported goes
     out with a later report.  ``delay``: seconds from startService to its first message.
 
-    ``poll_frequency`` and ``report_period``, where they are given, are in place of what the VTN asks for.
+    ``poll_frequency`` and ``report_period``, where they are given, are in place of what the VTN asks for; the first
+    report comes after a random part of its period then, so that a fleet spreads its reports out.
     ``opts_per_hour``: so often, on average, it sends another schedule of opts.  ``longest_pause``: seconds that it
     waits at most after a failure.
 
@@ -462,7 +463,10 @@ class SimulatedVen(Service):
             return _Job(request, due - step, due, self._poll_freq, step, end, last=True)
         period = self.report_period or _period(specifier.report_back_duration, now)
         since = start + max(0, (now - start) // period) * period
-        return _Job(request, since, min(since + period, end), period, step or period, end)
+        # A fleet whose VENs all begin with a whole period reports in the order in which it came.
+        part = 1.0 if self.report_period is None else self._random.random()
+        first = since + max(period * part, min(step or period, period))
+        return _Job(request, since, min(first, end), period, step or period, end)
 
     async def _on_cancel_report(self, message: OadrCancelReport) -> None:
         problems = [f"{one}: is not pending" for one in message.report_request_ids if one not in self._jobs]

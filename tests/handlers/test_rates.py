@@ -62,7 +62,8 @@ class RateTests(SynchronousTestCase):
 
     def test_a_large_message_is_taken_and_counts_as_several(self) -> None:
         large = encode(poll()).replace(b"<oadr:oadrSignedObject>", b"<oadr:oadrSignedObject>" + b" " * (3 * 128 * 1024))
-        self.assertEqual([200, 200, 503], [self.house.statuses("OadrPoll", one, 1)[0] for one in (large, poll(), poll())])
+        sent = [self.house.exchange("OadrPoll", one) for one in (large, poll(), poll())]
+        self.assertEqual([200, 200, 503], [exchange.status for exchange in sent])
         self.house.clock.advance(10)
         self.assertEqual([200, 503], self.house.statuses("OadrPoll", large, 2))
         self.house.clock.advance(30)

@@ -43,6 +43,13 @@ def test_a_storm_is_over_when_all_are_back() -> None:
     assert figures["back_seconds"] > 0
 
 
+def test_a_fleet_polls_reports_and_answers_its_event() -> None:
+    figures = figures_of("fleet", "--vens=4", "--processes=1", "--poll=1", "--report=2", "--seconds=6")
+    assert [figures[name] for name in ("vens", "errors", "event_for", "event_answered")] == [4, 0, 1, 1]
+    assert figures["reports"] > 0 and figures["vtn_cpu_ms_per_message"] > 0
+    assert figures["holds"] == (figures["p99_ms"] < 250)
+
+
 def test_with_too_much_to_do_each_message_is_taken_or_shed_or_told_as_not_sent() -> None:
     figures = figures_of("overload", "--vens=20", "--seconds=1", "--calm=1")
     assert (figures["vens"], figures["readings_lost"]) == (20, 0)

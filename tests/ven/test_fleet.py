@@ -730,6 +730,16 @@ class OwnWayTests(VenTestCase):
         self.wait(31)
         self.assertEqual(6, len(self.vtn.got(OadrUpdateReport)))
 
+    def test_the_first_report_of_such_a_period_comes_after_a_part_of_it(self) -> None:
+        self.ven.report_period = timedelta(seconds=1000)
+        self.begin(OadrCreateReport(request_id="r", report_requests=(wanted("q", back="PT30S"),)))
+        times = []
+        for second in range(0, 3000, 10):
+            self.wait(10)
+            times += [second] * (len(self.vtn.got(OadrUpdateReport)) - len(times))
+        self.assertEqual([1000, 1000], [later - before for before, later in pairwise(times)])
+        self.assertTrue(0 < times[0] < 1000, times)
+
     def test_it_sends_opts_as_often_as_it_is_told_and_always_the_same_one(self) -> None:
         self.ven.opts_per_hour = 36.0
         self.begin()
