@@ -733,7 +733,7 @@ class OwnWayTests(VenTestCase):
     def test_the_first_report_of_such_a_period_comes_after_a_part_of_it(self) -> None:
         self.ven.report_period = timedelta(seconds=1000)
         self.begin(OadrCreateReport(request_id="r", report_requests=(wanted("q", back="PT30S"),)))
-        times = []
+        times: list[int] = []
         for second in range(0, 3000, 10):
             self.wait(10)
             times += [second] * (len(self.vtn.got(OadrUpdateReport)) - len(times))
