@@ -28,7 +28,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from .audience import GROUP, among, parameter
 from .database import Txn
 from .paging import Cursor, page
-from .tables import answers, events, ledger, microseconds, traits, vens
+from .tables import FOREVER, answers, events, ledger, microseconds, traits, vens
 
 Telling = tuple[str, int, datetime]
 """One telling of one version of an event to a VEN: (event_id, modification_number, queued_at)."""
@@ -128,11 +128,12 @@ _ANSWER = select(*(answers.c[field.name] for field in attrs.fields(Answer)))
 _CURRENT = and_(ledger.c.event_id == events.c.event_id, ledger.c.modification_number == events.c.modification_number)
 _CONCERNED = or_(ledger.c.withdrawn.is_(False), ledger.c.state == "withheld")
 _HERE = or_(events.c.gone_at.is_(None), events.c.gone_at > bindparam("now"))
+_SHOWN = ledger.c.shown_until > bindparam("now")
 _BY_ID = _EVENT.where(events.c.event_id == bindparam("event_id"))
 _OF_THESE = among(ledger.c.ven_id, bindparam("ven_ids", type_=String))
 _APPLICABLE = _LINE.join(events, _CURRENT).where(
     _OF_THESE,
-    _HERE,
+    _SHOWN,
     # What is cancelled, for all or for this VEN, is shown until that has arrived.
     or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
 )
@@ -146,7 +147,7 @@ _WANTING = (
 _THESE = _EVENT.where(among(events.c.event_id, bindparam("event_ids", type_=String)))
 _RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
 _ALL_RUNNING = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
-_TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(_RUNNING, _OF_THESE)
+_TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(_RUNNING, _OF_THESE, _SHOWN)
 
 
 def get(txn: Txn, event_id: str) -> Event | None:
@@ -289,6 +290,11 @@ _SET_ASIDE = _SET_ASIDE.on_conflict_do_update(
 )
 
 
+def shown_until(event: Event) -> datetime:
+    """What lines of an event have there."""
+    return event.gone_at or FOREVER
+
+
 def write_lines(txn: Txn, lines: Iterable[dict[str, Any]]) -> None:
     """Lines of the ledger's columns: new ones, or such as are told from the start again."""
     rows = list(lines)
@@ -328,7 +334,7 @@ def remove_lines(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime
         )
         .values(
             state="queued", wants="delivery", withdrawn=True, removed=True, deadline=None, unanswered_at=None,
-            queued_at=_later(microseconds(now)), offers=0, deliveries=0,
+            shown_until=shown_until(event), queued_at=_later(microseconds(now)), offers=0, deliveries=0,
         )
     )  # fmt: skip
 
@@ -454,20 +460,18 @@ def change_line(txn: Txn, line: Line, **values: Any) -> None:
     )
 
 
-def supersede(txn: Txn, event_id: str) -> None:
-    """Close what is open of an event's present version, because a new one comes."""
-    open_lines = and_(ledger.c.event_id == event_id, ledger.c.wants != "nothing")
-    txn.execute(update(ledger).where(open_lines).values(state="superseded", wants="nothing"))
+def supersede(txn: Txn, event: Event) -> None:
+    """Close the lines of an event's present version, because a new one comes or it is shown no more."""
+    its_lines = and_(ledger.c.event_id == event.event_id, ledger.c.modification_number == event.modification_number)
+    state = case((ledger.c.wants == "nothing", ledger.c.state), else_="superseded")
+    txn.execute(update(ledger).where(its_lines).values(state=state, wants="nothing", shown_until=None))
 
 
 _SHOW_AGAIN = (
     update(ledger)
     .where(ledger.c.ven_id == bindparam("of"), ledger.c.wants != "answer")
-    .where(
-        select(events.c.event_id)
-        .where(_CURRENT, events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False), _HERE)
-        .exists()
-    )
+    .where(_SHOWN, ledger.c.withdrawn.is_(False))
+    .where(select(events.c.event_id).where(_CURRENT, events.c.cancelled.is_(False)).exists())
     .values(wants="delivery", deliveries=0)
 )
 

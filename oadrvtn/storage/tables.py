@@ -27,6 +27,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+FOREVER = datetime.max.replace(tzinfo=UTC)
+"""The end of what is open-ended, where instants are compared."""
+
+
 def microseconds(instant: datetime) -> int:
     """An aware datetime as the tables keep it."""
     return (instant - _EPOCH) // _MICROSECOND
@@ -208,6 +212,8 @@ events = Table(
 # event no longer concerns the VEN: it is shown as cancelled, or, ``removed``, not at all (the implied cancel).
 # ``deadline`` is when an answer is due, if the event says so itself (else a setting counts from ``queued_at``), or
 # when a line that is withheld is looked at again; ``unanswered_at`` is when the lack of an answer was noted.
+# ``shown_until`` is the ``gone_at`` of the event (``FOREVER`` where it is open-ended), NULL once the version is no more
+# the present one: so what a VEN is shown is found however much it was told in the past.
 ledger = Table(
     "ledger",
     metadata,
@@ -219,6 +225,7 @@ ledger = Table(
     Column("withdrawn", Boolean, nullable=False, default=False),
     Column("removed", Boolean, nullable=False, default=False, server_default=false()),
     Column("deadline", Instant),
+    Column("shown_until", Instant),
     Column("unanswered_at", Instant),
     Column("queued_at", Instant, nullable=False),
     Column("offers", Integer, nullable=False, default=0),
@@ -229,10 +236,12 @@ ledger = Table(
     Column("opt_type", String),
     Column("response_code", String),
     Column("response_description", String),
-    Index(None, "event_id"),
+    Index(None, "event_id", "modification_number"),
 )
 # What is open is little beside what is past.
 Index("ix_ledger_open", ledger.c.ven_id, ledger.c.event_id, sqlite_where=ledger.c.wants != "nothing")
+
+Index("ix_ledger_shown", ledger.c.ven_id, ledger.c.shown_until, sqlite_where=ledger.c.shown_until.is_not(None))
 
 # The lines whose deadline is still to come, and those that are withheld until then.
 Index(

@@ -158,6 +158,7 @@ def new_lines(txn: Txn, event: Event, ven_ids: Collection[str], now: datetime, *
         "state": "queued",
         "wants": "answer" if event.response_required == "always" else "delivery",
         "deadline": due if due and due > now else None,
+        "shown_until": events.shown_until(event),
         "queued_at": now,
         **more,
     }

@@ -176,7 +176,7 @@ def modify(
     moved = any(getattr(new, name) != getattr(event, name) for name in ("market_context", "dtstart", "ends_at"))
     in_the_way = _in_the_way(txn, new, audience if moved else audience - held, now)
     _check_overlap({ven_id: found for ven_id, found in in_the_way.items() if ven_id not in withheld}, place)
-    events.supersede(txn, event_id)
+    events.supersede(txn, event)
     events.change(txn, new)
     events.write_lines(txn, new_lines(txn, new, sorted(audience - in_the_way.keys()), now))
     for ven_id, found in in_the_way.items():
@@ -244,7 +244,7 @@ def cancel(
         _ended(event, now), modification_number=number, cancelled=True, document=to_xml(made), modified_at=now
     )
     told = [line for line in events.current_lines(txn, event_id) if line.told]
-    events.supersede(txn, event_id)
+    events.supersede(txn, event)
     events.change(txn, new)
     events.write_lines(txn, new_lines(txn, new, [line.ven_id for line in told if not line.removed], now, deadline=None))
     _withdraw(txn, new, [line for line in told if line.removed], now)
@@ -258,7 +258,7 @@ def delete(txn: Txn, event_id: str, modification_number: int | None, now: dateti
     known = event.cancelled or (event.gone_at is not None and event.gone_at <= now)  # but to who was not told yet
     lines = events.current_lines(txn, event_id)
     told = {line.ven_id for line in lines if line.told and not (known and line.wants == "nothing")}
-    events.supersede(txn, event_id)
+    events.supersede(txn, event)
     events.change(txn, new)
     events.remove_lines(txn, new, told, now)
     return new, _concerning(new, told, make_room(txn, [new.market_context], now))

@@ -23,7 +23,8 @@ FIRST = (
     f"INSERT INTO events VALUES ('e-1', 2, 0, 1, 'http://example.com/dr', {AT}, {AT + 5}, 'always', x'', 'operator',"
     f" {AT}, {AT})",
     f"INSERT INTO ledger (ven_id, event_id, modification_number, state, wants, withdrawn, queued_at, offers,"
-    f" deliveries) VALUES ('ven-1', 'e-1', 2, 'offered', 'answer', 0, {AT}, 1, 0)",
+    f" deliveries) VALUES ('ven-1', 'e-1', 2, 'offered', 'answer', 0, {AT}, 1, 0),"
+    f" ('ven-1', 'e-1', 1, 'opted', 'nothing', 0, {AT}, 1, 0)",
     f"INSERT INTO report_requests VALUES ('r-1', 'ven-1', NULL, 'usage', NULL, 0, x'', 'accepted', {AT}, {AT},"
     f" NULL, NULL)",
 )
@@ -81,6 +82,11 @@ class UpgradeTests(UpgradeCase):
         ((_, line),) = self.read(events.wanted, ["ven-1"], instant(AT))["ven-1"]
         self.assertNotEqual("nothing", line.wants)
         self.assertEqual((line.key, line.withdrawn, line.removed), (("e-1", 2), False, False))
+
+    def test_what_is_shown_is_the_present_version(self) -> None:
+        ((event, line),) = self.read(events.applicable, ["ven-1"], instant(AT))["ven-1"]
+        self.assertEqual((event.event_id, line.key), ("e-1", ("e-1", 2)))
+        self.assertEqual({}, self.read(events.applicable, ["ven-1"], instant(AT + 5)))
 
     def test_an_event_ends_when_it_was_to_be_gone(self) -> None:
         self.assertEqual(self.read(events.get, "e-1").ends_at, instant(AT + 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from oadrvtn.model.opt import OadrCreateOpt
 from oadrvtn.model.values import Duration
 from oadrvtn.storage import events as event_rows
 from oadrvtn.storage import reports
-from oadrvtn.vtn import opts, requests
+from oadrvtn.vtn import opts, outbox, requests
 
 from .house import START, House, reading
 
@@ -82,6 +83,61 @@ class GrowthTests(SynchronousTestCase):
                 self.ven.answer(("e", 0, ("optIn", "optOut")[number % 2]))
         answers = self.house.read(event_rows.answers_to, "e")
         self.assertEqual(["optOut", "optIn", "optOut", "optIn", "optOut"], [answer.opt_type for answer in answers])
+
+
+class PastTests(SynchronousTestCase):
+    """What SQLite has to do, counted in steps of its machine."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.ven = self.house.ven()
+
+    def steps(self, function: Callable[[], object]) -> int:
+        count = 0
+
+        def one_more() -> None:
+            nonlocal count
+            count += 1
+
+        driver: Any = self.house.read(lambda txn: txn.connection.driver_connection)
+        driver.set_progress_handler(one_more, 1)
+        function()
+        driver.set_progress_handler(None, 0)
+        return count
+
+    def costs(self) -> dict[str, int]:
+        """Of an event that is made, modified and handed out."""
+        self.house.after(3600)
+        start = (self.house.vtn.now() - START).total_seconds() + 600
+        return {
+            "create": self.steps(lambda: self.house.event(event_id=f"at {start}", start=start)),
+            "modify": self.steps(lambda: self.house.modify(f"at {start}", priority=2)),
+            "look": self.steps(lambda: self.house.read(outbox.due, ["ven-1"], self.house.vtn.now())),
+            "answer": self.steps(lambda: self.ven.answer_all(self.ven.poll())),
+            "request": self.steps(self.ven.request_event),
+        }
+
+    def assert_no_dearer(self, before: dict[str, int]) -> None:
+        dearer = {what: cost / before[what] for what, cost in self.costs().items() if cost > 1.5 * before[what]}
+        self.assertEqual({}, dearer)
+
+    def test_events_that_are_past_make_no_later_one_dearer(self) -> None:
+        before = self.costs()
+        for _ in range(30):
+            self.costs()
+        self.house.after(2 * 24 * 3600)
+        self.house.round()
+        self.assert_no_dearer(before)
+
+    def test_neither_do_modifications_of_one_that_is_not(self) -> None:
+        self.house.event(event_id="long", length="P30D", market_context="http://example.com/other")
+        before = self.costs()
+        for priority in range(30):
+            self.house.modify("long", priority=priority % 5 + 1)
+            self.ven.answer_all(self.ven.poll())
+        self.house.after(2 * 24 * 3600)
+        self.house.round()
+        self.assert_no_dearer(before)
 
 
 class OptsTests(SynchronousTestCase):
