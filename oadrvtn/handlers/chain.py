@@ -226,6 +226,7 @@ class Chain:
                 exchange.certificate_der(),
                 self.vtn.now(),
                 enveloped=bends.LATE_SIGNATURE in allowed,
+                document=exchange.body,
             )
             if len(exchange.body) > _LARGE:
                 return self._in_thread(verified).addCallback(self._verified, exchange)

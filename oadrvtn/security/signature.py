@@ -70,13 +70,15 @@ class SignatureRefused(InvalidData):
 
 _ID = b"oadrSignedObject"
 _OPENING = re.compile(rb'<oadr:oadrPayload((?: xmlns:\w+="[^"]*")+)><oadr:oadrSignedObject>')
-_DECLARATION = re.compile(rb' xmlns:\w+="[^"]*"')
+_DECLARATION = re.compile(rb' xmlns:[\w.-]+="[^"]*"')
 _DS = f' xmlns:ds="{_NAMESPACES["ds"]}"'.encode()
 
 _REFERENCE = (
     '<ds:Reference URI="{uri}"><ds:Transforms>{transforms}</ds:Transforms>'
     f'<ds:DigestMethod Algorithm="{SHA_256}"></ds:DigestMethod><ds:DigestValue>%b</ds:DigestValue></ds:Reference>'
 )
+_ECDSA = ec.ECDSA(SHA256())
+_PKCS1 = padding.PKCS1v15(), SHA256()
 _PROPERTIES = (
     ' Id="prop"><ds:SignatureProperties><ds:SignatureProperty Target="#signature">'
     f'<dsp:ReplayProtect xmlns:dsp="{_NAMESPACES["dsp"]}">'
@@ -159,12 +161,12 @@ class Signer:
 def _signing(key: Any) -> tuple[Callable[[bytes], bytes], str]:
     """How a private key signs, and what that is called."""
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        return lambda data: key.sign(data, padding.PKCS1v15(), SHA256()), RSA_SHA256
+        return lambda data: key.sign(data, *_PKCS1), RSA_SHA256
     size = (key.curve.key_size + 7) // 8
 
     def sign(data: bytes) -> bytes:
         # XML wants the two numbers bare, each at its full length.
-        return b"".join(n.to_bytes(size, "big") for n in decode_dss_signature(key.sign(data, ec.ECDSA(SHA256()))))
+        return b"".join(n.to_bytes(size, "big") for n in decode_dss_signature(key.sign(data, _ECDSA)))
 
     return sign, ECDSA_SHA256
 
@@ -328,6 +330,7 @@ def verify(
     now: datetime,
     *,
     enveloped: bool = False,
+    document: bytes = b"",
 ) -> Signed:
     """What was signed in a parsed document, by the key of a trusted certificate.
 
@@ -335,11 +338,12 @@ def verify(
     ``trusted`` are full fingerprints (SHA-256): of the TLS certificate that the peer has shown, or those that
     it has for signing.  A certificate is looked for in the message; where there is none (KeyValue alone),
     ``certificate`` (DER) is that of the connection.  ``enveloped`` also takes a ds:Signature behind the
-    oadrSignedObject and a reference to the whole document.
+    oadrSignedObject and a reference to the whole document.  ``document`` is what ``root`` was parsed from, if that is
+    at hand: it spares to write it once more.
 
     Raises SignatureRefused.  Time and nonce are still to be judged: see ``replay``.
     """
-    return _one_form(root, trusted, now) or _any_form(root, trusted, certificate, now, enveloped)
+    return _one_form(root, trusted, now, document) or _any_form(root, trusted, certificate, now, enveloped)
 
 
 def _any_form(
@@ -453,14 +457,14 @@ class _Pinned:
         """What a signature by its key is called, and what raises InvalidSignature for a bad one of some data."""
         key: Any = self.certificate.public_key()
         if isinstance(key, rsa.RSAPublicKey):
-            return RSA_SHA256, lambda value, data: key.verify(value, data, padding.PKCS1v15(), SHA256())
+            return RSA_SHA256, lambda value, data: key.verify(value, data, *_PKCS1)
         size = (key.key_size + 7) // 8 if isinstance(key, ec.EllipticCurvePublicKey) else 0
 
         def check(value: bytes, data: bytes) -> None:
             if not size or len(value) != 2 * size:
                 raise InvalidSignature
             numbers = (int.from_bytes(half, "big") for half in (value[:size], value[size:]))
-            key.verify(encode_dss_signature(*numbers), data, ec.ECDSA(SHA256()))
+            key.verify(encode_dss_signature(*numbers), data, _ECDSA)
 
         return ECDSA_SHA256, check
 
@@ -497,8 +501,8 @@ def _read(message: Any, properties: Any, certificate: x509.Certificate) -> Signe
 
 # --- the one form -------------------------------------------------------------------------------------
 
-# A ds:Signature in canonical form as nearly all VENs make it; Ids, white space and what is in scope are their own.
-_NAME = r"[A-Za-z_][\w.-]*"
+# A ds:Signature as nearly all VENs make it; Ids, white space and what is in scope are their own.
+_NAME = r"[A-Za-z_][\w.-]{0,100}"
 _DSP = f' xmlns:dsp="{_NAMESPACES["dsp"]}"'.encode()
 _TEXT = (
     b"<ds:Signature@scope@@id@><ds:SignedInfo@info@>"
@@ -509,9 +513,11 @@ _TEXT = (
     b"<dsp:timestamp>@timestamp@</dsp:timestamp><dsp:nonce>@nonce@</dsp:nonce>"
     b"</dsp:ReplayProtect></ds:SignatureProperty></ds:SignatureProperties></ds:Object>@end@</ds:Signature>"
 ).decode()
+_DECLARATIONS = f'(?: xmlns:{_NAME}="[^"<&]{{1,200}}"){{0,20}}'
+_WHITE = r"[ \t\n]*"
 _HOLES = {
-    "><": r">[ \t\n]*<",
-    "@scope@": rf'(?P<scope>(?: xmlns:{_NAME}="[^"<&]*")+)',
+    "><": f">{_WHITE}<",
+    "@scope@": f"(?P<scope>{_DECLARATIONS})",
     "@id@": rf'(?: Id="(?P<id>{_NAME})")?',
     "@info@": "(?P<info>",
     "@method@": f"(?P<method>{re.escape(RSA_SHA256)}|{re.escape(ECDSA_SHA256)})",
@@ -528,19 +534,94 @@ _HOLES = {
     "@nonce@": r"(?P<nonce>[\w.+/=-]{1,200})",
     "@end@": r")[ \t\n]*",
 }
+# An element without content, in canonical form and as many write it.
+_HOLLOW = re.compile(re.escape(f">{_WHITE}</ds:") + "(CanonicalizationMethod|SignatureMethod|Transform|DigestMethod)>")
+_WRITTEN_SHORT = re.compile(rb"<(ds:\w+)([^<>]*)/>")
 
 
-def _pattern() -> re.Pattern[bytes]:
+def _pattern() -> str:
     pattern = re.escape(_TEXT)
     for mark, hole in _HOLES.items():
         pattern = pattern.replace(mark, hole)
-    return re.compile(pattern.encode())
+    return pattern
 
 
-_ONE_FORM = _pattern()
+_ONE_FORM = re.compile(_pattern().encode())
+# The whole of a document up to the first element of its message; only that and the oadrSignedObject have attributes.
+_ATTRIBUTE = r' [\w.:-]+="[\w.-]*"'
+_AS_IT_COMES = re.compile(
+    (
+        rf"(?:<\?xml [^?<>]*\?>\s*)?<(?:{_NAME}:)?oadrPayload(?P<root>{_DECLARATIONS})>\s*"
+        + _HOLLOW.sub(lambda hollow: f"(?:{hollow[0]}|/>)", _pattern())
+        + rf"\s*(?P<openings>(?P<begin><{_NAME}:oadrSignedObject)(?P<own>{_DECLARATIONS})(?P<rest>{_ATTRIBUTE}>\s*"
+        rf"<[\w.:-]+)(?P<before>{_DECLARATIONS})(?P<attribute>(?:{_ATTRIBUTE})?)(?P<behind>{_DECLARATIONS})>)"
+    ).encode()
+)
+_CLOSINGS = re.compile(rb"</[\w.-]+:oadrSignedObject>(?=\s*</(?:[\w.-]+:)?oadrPayload>\s*\Z)")
+_LONGEST_CLOSINGS = 300
+_NOT_PLAIN = (b'"', b"'", b"!", b"?", b"\r")
+"""What an attribute has, a comment, CDATA or an instruction, or would be read as another line end."""
 
 
-def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime) -> Signed | None:
+@attrs.frozen
+class _Form:
+    """What is signed in the one form, in canonical form: ``scope`` are the declarations around its parts.
+
+    ``openings`` are the start tags of the message that have attributes, and ``message`` the pieces of it.
+    """
+
+    found: re.Match[bytes]
+    scope: bytes
+    signed_info: bytes
+    openings: bytes
+    message: tuple[bytes | memoryview, ...]
+
+
+@lru_cache(256)
+def _declared(own: bytes, around: bytes) -> bytes:
+    """What an element declares, in canonical form: in its order, and without what is declared around it."""
+    return b"".join(sorted(set(_DECLARATION.findall(own)) - set(_DECLARATION.findall(around))))
+
+
+@lru_cache(256)
+def _in_scope(own: bytes, around: bytes) -> bytes:
+    """The declarations that hold for an element; ValueError where one around it is overruled."""
+    found = _DECLARATION.findall(scope := _declared(own + around, b""))
+    if len({one.partition(b"=")[0] for one in found}) < len(found):
+        raise ValueError("a prefix is declared twice")
+    return scope
+
+
+def _as_it_came(signature: etree._Element, signed_object: etree._Element, document: bytes) -> _Form | None:
+    """By the document itself, if it may be canonical but for what its root declares.
+
+    Whether it is, the digest tells.  What fits the digest is what the VEN has signed, and its tree what it says: both
+    parts stand in the document where they do in the tree, and the scope is signed with each.
+    """
+    found = _AS_IT_COMES.match(document)
+    closings = _CLOSINGS.search(document, max(0, len(document) - _LONGEST_CLOSINGS)) if found else None
+    if not found or not closings or any(document.find(mark, found.end()) >= 0 for mark in _NOT_PLAIN):
+        return None
+    root, info = found["root"], found["info"]
+    if b"/>" in info:
+        info = _WRITTEN_SHORT.sub(rb"<\1\2></\1>", info)
+    scope = _in_scope(found["own"], root)
+    first = _declared(found["before"] + found["behind"], scope) + found["attribute"]
+    message = found["begin"] + scope + found["rest"] + first, memoryview(document)[found.end() - 1 : closings.end()]
+    return _Form(found, _in_scope(found["scope"], root), info, found["openings"], message)
+
+
+def _made_canonical(signature: etree._Element, signed_object: etree._Element, document: bytes) -> _Form | None:
+    """By the tree."""
+    found = _ONE_FORM.fullmatch(_canonical(signature))
+    if not found:
+        return None
+    message = _canonical(signed_object)
+    openings = message[: message.rfind(b'"') + 1]  # behind that are no attributes
+    return _Form(found, found["scope"], found["info"], openings, (message,))
+
+
+def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime, document: bytes) -> Signed | None:
     """What was signed, where the signature is good and of the one form; None for anything else.
 
     Of the ds:Signature nothing is left open: all of it matches one pattern.  signxml would accept it as well.  What
@@ -551,27 +632,34 @@ def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime) -
         # An xml:lang of the root would count as that of its children.
         if root.keys() or signed_object.keys() != [_OBJECT_ID] or (signed_object.tail or "").strip(WHITE):
             return None
-        found = _ONE_FORM.fullmatch(_canonical(signature))
-        if not found or signed_object.get(_OBJECT_ID, "").encode() != found["message"]:
-            return None
-        message = _canonical(signed_object)
-        if not _is_clear(found, message):
-            return None
-        der, value, digest, digest2 = map(_decoded, found.group("certificate", "value", "digest", "digest2"))
-        if fingerprint.sha256(der) not in trusted:
-            return None
-        pinned = _read_certificate(der)
-        method, check = pinned.checks
-        if method.encode() != found["method"] or not pinned.since <= now <= pinned.until:
-            return None
-        properties = b"<ds:Object" + found["scope"] + found["object"]
-        if (hashlib.sha256(message).digest(), hashlib.sha256(properties).digest()) != (digest, digest2):
-            return None
-        check(value, b"<ds:SignedInfo" + found["scope"] + found["info"])
-        timestamp, nonce = found["timestamp"].decode(), found["nonce"].decode()
-        return Signed(signed_object, _instant(timestamp), nonce, pinned.certificate, False)
+        for look in (_as_it_came, _made_canonical):
+            form = look(signature, signed_object, document)
+            if form and (signed := _good(form, signed_object, trusted, now)):
+                return signed
     except (SignatureRefused, ValueError, OverflowError, UnsupportedAlgorithm, InvalidSignature, etree.C14NError):
+        pass
+    return None
+
+
+def _good(form: _Form, signed_object: etree._Element, trusted: Collection[bytes], now: datetime) -> Signed | None:
+    """What was signed, if the signature is good; raises ValueError or InvalidSignature where it surely is not."""
+    found, scope = form.found, form.scope
+    if signed_object.get(_OBJECT_ID, "").encode() != found["message"] or not _is_clear(form):
         return None
+    der, value, digest, digest2 = map(_decoded, found.group("certificate", "value", "digest", "digest2"))
+    message = hashlib.sha256()
+    for piece in form.message:
+        message.update(piece)
+    properties = hashlib.sha256(b"<ds:Object" + scope + found["object"])
+    if (message.digest(), properties.digest()) != (digest, digest2) or fingerprint.sha256(der) not in trusted:
+        return None
+    pinned = _read_certificate(der)
+    method, check = pinned.checks
+    if method.encode() != found["method"] or not pinned.since <= now <= pinned.until:
+        return None
+    check(value, b"<ds:SignedInfo" + scope + form.signed_info)
+    timestamp, nonce = found["timestamp"].decode(), found["nonce"].decode()
+    return Signed(signed_object, _instant(timestamp), nonce, pinned.certificate, False)
 
 
 _FIRST_TWO = re.compile(
@@ -599,21 +687,21 @@ def _canonical(node: etree._Element) -> bytes:
     return etree.tostring(node, method="c14n", with_tail=False)
 
 
-def _is_clear(found: re.Match[bytes], message: bytes) -> bool:
+def _is_clear(form: _Form) -> bool:
     """Whether each Id is that of one element, and each prefix stands for what it should.
 
     An element of no prefix is in no namespace: where a default one comes from above, the canonical form is wrong, see
     ``_Verifier``.
     """
+    found, openings = form.found, form.openings
     ids = [one for one in found.group("id", "message", "prop", "property") if one is not None]
-    scope, quoted = found["scope"], message[: message.rfind(b'"') + 1]  # behind that are no attributes
     return (
         len(ids) == len(set(ids))
-        and quoted.count(b'="%b"' % found["message"]) == 1
-        and b'="%b"' % found["prop"] not in quoted
-        and b' xmlns="' not in quoted
-        and _DS in scope
-        and (found["dsp"] is not None or _DSP in scope)
+        and openings.count(b'="%b"' % found["message"]) == 1
+        and b'="%b"' % found["prop"] not in openings
+        and b' xmlns="' not in openings
+        and _DS in form.scope
+        and (found["dsp"] is not None or _DSP in form.scope)
     )
 
 

@@ -198,7 +198,7 @@ def _trusted() -> frozenset[bytes]:
 
 def _said(document: bytes, enveloped: bool) -> tuple[bytes, str, datetime]:
     """What somebody whom we trust has signed: message, nonce, time."""
-    signed = verify(parse(document), _trusted(), der(ven()), NOW, enveloped=enveloped)
+    signed = verify(parse(document), _trusted(), der(ven()), NOW, enveloped=enveloped, document=document)
     message, _ = decode_message(unseal_object(signed.signed_object))
     return encode(message), signed.nonce, signed.timestamp
 

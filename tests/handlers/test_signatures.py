@@ -98,7 +98,8 @@ class Office(House):
 
 def seal(exchange: Exchange, by: Credential, *, enveloped: bool = False) -> Signed:
     """What was signed of an answer."""
-    return verify(parse(exchange.answer), {by.fingerprint}, None, NOW, enveloped=enveloped)
+    known = {by.fingerprint}
+    return verify(parse(exchange.answer), known, None, NOW, enveloped=enveloped, document=exchange.answer)
 
 
 def plain(exchange: Exchange) -> bool:

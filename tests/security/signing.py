@@ -214,25 +214,25 @@ def told(outcome: Signed | SignatureRefused) -> tuple[object, ...]:
     return message, outcome.timestamp, outcome.nonce, outcome.enveloped, outcome.late
 
 
-def verify(*arguments: Any, enveloped: bool = False) -> Signed:
-    """``signature.verify``, as it is and by signxml alone: both come to the same."""
+def verify(*arguments: Any, enveloped: bool = False, document: bytes = b"") -> Signed:
+    """``signature.verify``, as it is, without the document itself, and by signxml alone: all come to the same."""
     outcomes: list[Signed | SignatureRefused] = []
-    for one_form in (module._one_form, lambda *_: None):
+    for one_form, came in ((module._one_form, document), (module._one_form, b""), (lambda *_: None, b"")):
         with mock.patch.object(module, "_one_form", one_form):
             try:
-                outcomes.append(module.verify(*arguments, enveloped=enveloped))
+                outcomes.append(module.verify(*arguments, enveloped=enveloped, document=came))
             except SignatureRefused as error:
                 outcomes.append(error)
-    assert told(outcomes[0]) == told(outcomes[1]), outcomes
+    assert told(outcomes[0]) == told(outcomes[1]) == told(outcomes[2]), outcomes
     if isinstance(outcomes[0], SignatureRefused):
         raise outcomes[0]
     return outcomes[0]
 
 
-def without_signxml(*arguments: Any, enveloped: bool = False) -> Signed | None:
+def without_signxml(*arguments: Any, document: bytes = b"") -> Signed | None:
     """What is verified of the one form; None where signxml would be asked."""
     with mock.patch.object(module, "_any_form", lambda *_: None):
-        found: Signed | None = module.verify(*arguments, enveloped=enveloped)
+        found: Signed | None = module.verify(*arguments, document=document)
     return found
 
 
@@ -246,7 +246,8 @@ class Verdicts(SynchronousTestCase):
 
     def verified(self, document: bytes, *, enveloped: bool = False) -> Signed:
         """What is taken from the document."""
-        return verify(parse(document), {self.ven.fingerprint}, der(self.ven), NOW, enveloped=enveloped)
+        known = {self.ven.fingerprint}
+        return verify(parse(document), known, der(self.ven), NOW, enveloped=enveloped, document=document)
 
     def accepted(self, document: bytes, ven_id: str = "ven1", *, enveloped: bool = False) -> Signed:
         """It is good, and says this venID."""

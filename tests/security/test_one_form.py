@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from typing import Any
+from unittest import mock
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -99,6 +100,11 @@ EDITS = (
     ("<ei:venID>", '<ei:venID xml:lang="en">'),
     ("<ei:venID>", '<ei:venID xmlns:ei="urn:other">'),
     ("<ei:venID>", f'<ei:venID xmlns:ei="{EI}">'),
+    ("<oadr:oadrSignedObject ", '<oadr:oadrSignedObject xmlns:ei="urn:other" '),
+    ("<oadr:oadrSignedObject ", f'<oadr:oadrSignedObject xmlns:ei="{EI}" '),
+    ("<oadr:oadrPayload ", '<oadr:oadrPayload xmlns:more-1="urn:more" xmlns:more="urn:1" '),
+    ("<oadr:oadrPoll ", '<oadr:oadrPoll xmlns:x="urn:x" xmlns:a="urn:a" '),
+    ("<oadr:oadrPoll ", '<oadr:oadrPoll Id="other" '),
     ("<ei:venID>", '<ei:venID xmlns="urn:default"><deep xmlns=""/>'),
     ("<oadr:oadrPayload ", '<oadr:oadrPayload xml:lang="en" '),
     ("<oadr:oadrPayload ", '<oadr:oadrPayload Id="prop" '),
@@ -145,18 +151,80 @@ class TheOneForm(Verdicts):
     def alone(self, document: bytes) -> bool:
         """Whether it is of the one form, and good."""
         arguments = parse(document), {self.ven.fingerprint}, der(self.ven), NOW
-        return without_signxml(*arguments) is not None
+        found = [without_signxml(*arguments, document=came) is not None for came in (b"", document)]
+        self.assertEqual(found[0], found[1])
+        return found[0]
+
+    def as_it_came(self, document: bytes) -> bool:
+        """Whether it is, and nothing had to be made canonical for that."""
+        with mock.patch.object(module, "_made_canonical", lambda *_: None):
+            arguments = parse(document), {self.ven.fingerprint}, der(self.ven), NOW
+            return without_signxml(*arguments, document=document) is not None
 
     def test_it_is_what_we_sign_ourselves(self) -> None:
         for self.ven in (ven(), ven(rsa=True), self_signed(ec.generate_private_key(ec.SECP384R1()))):
             document = Signer(self.ven).sign(POLL, NOW)
             self.accepted(document)
             self.assertTrue(self.alone(document))
+            self.assertTrue(self.as_it_came(document))
 
     def test_it_is_what_xmlsec1_signs(self) -> None:
-        self.assertTrue(self.alone(xmlsec1_signs(payload(), self.ven)))
+        ec_signed = xmlsec1_signs(payload(), self.ven)
+        self.assertTrue(self.alone(ec_signed) and self.as_it_came(ec_signed))
         self.ven = ven(rsa=True)
-        self.assertTrue(self.alone(xmlsec1_signs(payload(signature(method=RSA), MESSAGE), self.ven)))
+        rsa_signed = xmlsec1_signs(payload(signature(method=RSA), MESSAGE), self.ven)
+        self.assertTrue(self.alone(rsa_signed) and self.as_it_came(rsa_signed))
+
+    def test_what_is_canonical_but_for_its_scope_is_taken_as_it_came(self) -> None:
+        honest = seal(HONEST)
+        self.assertTrue(self.as_it_came(honest))
+        for same in (b"<?xml version='1.0' encoding='UTF-8'?>\n" + honest, honest + b"\n"):
+            self.accepted(same)
+            self.assertTrue(self.as_it_came(same))
+
+    def test_what_is_not_is_made_canonical(self) -> None:
+        honest = seal(HONEST)
+        for before, after in (
+            (b"<ei:venID>", b"<ei:venID >"),
+            (b"<ei:venID>", b"<!-- said --><ei:venID>"),
+            (b"ven1", b"<![CDATA[ven1]]>"),
+            (b"ven1", b"&#118;en1"),
+            (b'oadr:Id="', b'oadr:Id = "'),
+            (b"<oadr:oadrPayload", b"<oadr:oadrPayload\n"),
+            (b"</oadr:oadrPayload>", b"<!-- said --></oadr:oadrPayload>"),
+            (b"</oadr:oadrPayload>", b"</oadr:oadrPayload><!-- said -->"),
+            (b"<ds:KeyInfo>", b"<!-- said --><ds:KeyInfo>"),
+        ):
+            document = honest.replace(before, after)
+            self.assertNotEqual(honest, document)
+            self.accepted(document)
+            self.assertFalse(self.as_it_came(document), after)
+
+    def test_nothing_is_taken_from_where_the_parser_sees_no_element(self) -> None:
+        honest = seal(HONEST)
+        begin, end = honest.index(b"<oadr:oadrSignedObject"), honest.index(b"</oadr:oadrPayload>")
+        before, signed, after = honest[:begin], honest[begin:end], honest[end:]
+        forged = signed.replace(b"ven1", b"evil")
+        for hidden in (b"<!--" + signed + b"-->", b"<?x " + signed + b"?>", b"<![CDATA[" + signed + b"]]>"):
+            for inside in (
+                hidden + forged,
+                forged + hidden,
+                forged.replace(b"<ei:venID>", hidden + b"<ei:venID>"),
+                forged.replace(b"</oadr:oadrSignedObject>", hidden + b"</oadr:oadrSignedObject>"),
+            ):
+                self.assertRaises(SignatureRefused, self.verified, before + inside + after)
+
+    def test_a_prefix_that_stands_for_something_else_is_seen(self) -> None:
+        honest = seal(HONEST)
+        for declared in (
+            b' xmlns:ei="urn:other"',
+            b' xmlns:x="urn:x"',
+            b' xmlns:x-y="urn:x"',
+            b' xmlns:ds="urn:other"',
+        ):
+            document = honest.replace(b"<oadr:oadrSignedObject", b"<oadr:oadrSignedObject" + declared)
+            self.assertRaises(SignatureRefused, self.verified, document)
+            self.assertFalse(self.alone(document))
 
     def test_its_ids_and_its_layout_are_the_signers(self) -> None:
         template = HONEST
@@ -240,10 +308,11 @@ class TheOneForm(Verdicts):
         for before, after in edits:
             template = template.replace(before, after)
         try:
-            document = parse(seal(template))
+            document = seal(template)
+            arguments = parse(document), {ven().fingerprint}, der(ven()), NOW
         except (Unreadable, etree.C14NError, ValueError):
             return
         try:
-            verify(document, {ven().fingerprint}, der(ven()), NOW)  # which fails where the two differ
+            verify(*arguments, document=document)  # which fails where they differ
         except SignatureRefused:
-            self.assertIsNone(without_signxml(document, {ven().fingerprint}, der(ven()), NOW))
+            self.assertIsNone(without_signxml(*arguments, document=document))

@@ -651,7 +651,7 @@ class Anything(Verdicts):
     def judge(self, document: bytes, enveloped: bool) -> bool:
         """Whether it is still accepted, for what it was."""
         try:
-            found = verify(parse(document), {ven().fingerprint}, der(ven()), NOW, enveloped=True)
+            found = verify(parse(document), {ven().fingerprint}, der(ven()), NOW, enveloped=True, document=document)
         except (Unreadable, SignatureRefused):
             return False
         honest = verify(parse(ORIGINALS[enveloped]), {ven().fingerprint}, der(ven()), NOW, enveloped=True)
