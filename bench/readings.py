@@ -51,7 +51,7 @@ def _report(txn: Txn, ven: int, minute: int) -> tuple[None, Changes]:
         for point in ("energy", "power")
         for n in range(50)
     ]
-    readings.store_readings(txn, rows)
+    readings.add_readings(txn, rows)
     return None, NOTHING
 
 

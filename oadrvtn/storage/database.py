@@ -361,8 +361,10 @@ class Database:
 
     def _write_one(self, connection: Connection, job: _Job, alone: bool) -> Any:
         # The driver's own SAVEPOINT: SQLAlchemy's costs more than a transaction.
+        driver = connection.connection.driver_connection
+        assert driver is not None
         if not alone:
-            connection.exec_driver_sql("SAVEPOINT job")
+            driver.execute("SAVEPOINT job")
         try:
             result = job.run(connection)
         except Exception as error:
@@ -371,9 +373,9 @@ class Database:
             result = Failure()
             if alone:
                 raise _Undo(result) from None
-            connection.exec_driver_sql("ROLLBACK TO job")
+            driver.execute("ROLLBACK TO job")
         if not alone:
-            connection.exec_driver_sql("RELEASE job")
+            driver.execute("RELEASE job")
         return result
 
     def _look(self, connection: Connection, job: _Job) -> Any:

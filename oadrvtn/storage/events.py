@@ -28,6 +28,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from .audience import GROUP, among, parameter
 from .database import Txn
 from .paging import Cursor, page
+from .prepared import Prepared
 from .tables import FOREVER, answers, events, ledger, microseconds, traits, vens
 
 Telling = tuple[str, int, datetime]
@@ -131,20 +132,22 @@ _HERE = or_(events.c.gone_at.is_(None), events.c.gone_at > bindparam("now"))
 _SHOWN = ledger.c.shown_until > bindparam("now")
 _BY_ID = _EVENT.where(events.c.event_id == bindparam("event_id"))
 _OF_THESE = among(ledger.c.ven_id, bindparam("ven_ids", type_=String))
-_APPLICABLE = _LINE.join(events, _CURRENT).where(
-    _OF_THESE,
-    _SHOWN,
-    # What is cancelled, for all or for this VEN, is shown until that has arrived.
-    or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
+_APPLICABLE = Prepared(
+    _LINE.join(events, _CURRENT).where(
+        _OF_THESE,
+        _SHOWN,
+        # What is cancelled, for all or for this VEN, is shown until that has arrived.
+        or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
+    )
 )
-_WANTING = (
+_WANTING = Prepared(
     select(ledger.c.ven_id)
     .distinct()
     .join(events, _CURRENT)
     .join(vens, vens.c.ven_id == ledger.c.ven_id)
     .where(_OF_THESE, ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
 )
-_THESE = _EVENT.where(among(events.c.event_id, bindparam("event_ids", type_=String)))
+_THESE = Prepared(_EVENT.where(among(events.c.event_id, bindparam("event_ids", type_=String))))
 _RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
 _ALL_RUNNING = _EVENT.where(_RUNNING).order_by(events.c.dtstart, events.c.event_id)
 _TOLD_OF_RUNNING = _LINE.join(events, _CURRENT).where(_RUNNING, _OF_THESE, _SHOWN)
@@ -250,10 +253,10 @@ def applicable(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, l
     """
     lines: dict[str, list[Line]] = {}
     if ven_ids:
-        for row in txn.execute(_APPLICABLE, {"ven_ids": parameter(ven_ids), "now": now}):
+        for row in _APPLICABLE(txn, ven_ids=parameter(ven_ids), now=now):
             lines.setdefault(row[0], []).append(Line(*row))
     event_ids = {line.event_id for of_one in lines.values() for line in of_one}
-    rows = txn.execute(_THESE, {"event_ids": parameter(event_ids)}) if event_ids else ()
+    rows = _THESE(txn, event_ids=parameter(event_ids)) if event_ids else ()
     found = {event.event_id: event for event in (Event(*row) for row in rows)}
     return {ven_id: [(found[line.event_id], line) for line in of_one] for ven_id, of_one in lines.items()}
 
@@ -263,8 +266,8 @@ def wanted(txn: Txn, ven_ids: Collection[str], now: datetime) -> dict[str, list[
 
     Who takes part in reports only is not among them.
     """
-    wanting = txn.execute(_WANTING, {"ven_ids": parameter(ven_ids), "now": now}).scalars().all() if ven_ids else ()
-    return applicable(txn, wanting, now)
+    wanting = _WANTING(txn, ven_ids=parameter(ven_ids), now=now) if ven_ids else ()
+    return applicable(txn, [ven_id for (ven_id,) in wanting], now)
 
 
 # --- ledger -----------------------------------------------------------------------------------------

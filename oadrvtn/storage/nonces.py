@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select
 
 from .database import Txn
+from .prepared import driver
 from .tables import house, instant, microseconds, nonces
 
 # Raw SQL, for each signed message runs both.
@@ -16,13 +17,13 @@ _USE = "INSERT INTO nonces (signer, timestamp, nonce) VALUES (?, ?, ?) ON CONFLI
 
 def use(txn: Txn, signer: bytes, timestamp: datetime, nonce: str) -> bool:
     """Note a message; False for one that was here before."""
-    return txn.exec_driver_sql(_USE, (signer, microseconds(timestamp), nonce)).rowcount == 1
+    return driver(txn).execute(_USE, (signer, microseconds(timestamp), nonce)).rowcount == 1
 
 
 def since(txn: Txn) -> datetime | None:
     """Of messages that were signed before this instant it is not known any more whether they were here."""
-    found = txn.exec_driver_sql(_SINCE).scalar()
-    return None if found is None else instant(found)
+    found = driver(txn).execute(_SINCE).fetchone()
+    return instant(found[0]) if found else None
 
 
 def ahead(txn: Txn, of: datetime) -> list[tuple[bytes, datetime, str]]:

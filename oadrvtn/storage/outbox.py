@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Integer, String, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Integer, String, bindparam, case, delete, func, insert, literal_column, select, update
 
 from .audience import among, parameter
 from .database import Txn
+from .prepared import Prepared
 from .tables import outbox
 
 OPEN = ("queued", "offered")
@@ -45,21 +46,22 @@ class Entry:
         return frozenset((self.reference or "").split())
 
 
+_IS_OPEN = outbox.c.state.in_([literal_column(f"'{state}'") for state in OPEN])
 _PUT = insert(outbox).returning(outbox.c.id)
 _ENTRY = select(*(outbox.c[field.name] for field in attrs.fields(Entry)))
 _OPEN = (
-    _ENTRY.where(outbox.c.ven_id == bindparam("ven_id"), outbox.c.state.in_(OPEN))
+    _ENTRY.where(outbox.c.ven_id == bindparam("ven_id"), _IS_OPEN)
     .order_by((outbox.c.kind == "register_report").desc(), outbox.c.id)
 )  # fmt: skip
 
 
-_WAITING = (
-    _ENTRY.where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), outbox.c.state.in_(OPEN))
+_WAITING = Prepared(
+    _ENTRY.where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), _IS_OPEN)
     .order_by((outbox.c.kind == "register_report").desc(), outbox.c.id)
 )  # fmt: skip
 
-_CLOSE = update(outbox).where(among(outbox.c.id, bindparam("ids", type_=String)), outbox.c.state.in_(OPEN))
-_SUPERSEDE = update(outbox).where(outbox.c.ven_id == bindparam("of"), outbox.c.state.in_(OPEN))
+_CLOSE = update(outbox).where(among(outbox.c.id, bindparam("ids", type_=String)), _IS_OPEN)
+_SUPERSEDE = update(outbox).where(outbox.c.ven_id == bindparam("of"), _IS_OPEN)
 _ITS_LAST = (
     select(outbox.c.id)
     .where(outbox.c.ven_id == bindparam("of"))
@@ -71,7 +73,7 @@ _FORGET = delete(outbox).where(
 )
 _LENGTHS = (
     select(outbox.c.ven_id, func.count())
-    .where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), outbox.c.state.in_(OPEN))
+    .where(among(outbox.c.ven_id, bindparam("ven_ids", type_=String)), _IS_OPEN)
     .group_by(outbox.c.ven_id)
 )
 
@@ -89,8 +91,9 @@ def pending(txn: Txn, ven_id: str) -> list[Entry]:
 def waiting(txn: Txn, ven_ids: Collection[str]) -> dict[str, list[Entry]]:
     """What ``pending`` tells, of several VENs by their IDs; who has no open entry is missing."""
     found: dict[str, list[Entry]] = {}
-    for row in txn.execute(_WAITING, {"ven_ids": parameter(ven_ids)}):
-        found.setdefault(row.ven_id, []).append(Entry(*row))
+    for row in _WAITING(txn, ven_ids=parameter(ven_ids)):
+        entry = Entry(*row)
+        found.setdefault(entry.ven_id, []).append(entry)
     return found
 
 
@@ -166,7 +169,7 @@ def lengths(txn: Txn, ven_ids: Iterable[str]) -> dict[str, int]:
     return {ven_id: count for ven_id, count in txn.execute(_LENGTHS, {"ven_ids": parameter(list(ven_ids))})}
 
 
-_COUNT_OPEN = select(func.count()).select_from(outbox).where(outbox.c.state.in_(OPEN))
+_COUNT_OPEN = select(func.count()).select_from(outbox).where(_IS_OPEN)
 
 
 def count_open(txn: Txn) -> int:

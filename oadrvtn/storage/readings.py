@@ -14,6 +14,7 @@ from sqlalchemy import Integer, Join, Select, Table, and_, delete, func, select,
 from . import notes
 from .database import Txn
 from .paging import Cursor, page
+from .prepared import driver
 from .tables import data_points, instant, microseconds, readings, report_requests, resource_states
 
 _BEGINNING, _END = -62_135_596_800_000_000, 253_402_300_799_000_000
@@ -88,20 +89,23 @@ ON CONFLICT (ven_id, report_request_id, r_id, start) DO UPDATE SET
 """
 
 
-def store_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
-    """Insert readings: tuples of the first eleven fields of Reading, instants in microseconds.
+def add_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> int:
+    """Insert readings: tuples of the first eleven fields of Reading, instants in microseconds; how many are new.
 
-    One that is there already is overwritten and becomes the new one's predecessor.
+    Those that are there already stay as they are, see ``replace_readings``.
     """
-    if rows:
-        whole = len(rows) - len(rows) % _AT_ONCE
-        pieces = (rows[first : first + _AT_ONCE] for first in range(0, whole, _AT_ONCE))
-        many = [tuple(chain.from_iterable(piece)) for piece in pieces]
-        some = ((_INSERT_MANY, many), (_INSERT, rows[whole:]))
-        new = sum(txn.exec_driver_sql(statement, values).rowcount for statement, values in some if values)
-        if new < len(rows):
-            txn.exec_driver_sql(_REPLACE, rows)  # to those that are new by now it does nothing
-        _count(txn, _STORED, new)
+    whole = len(rows) - len(rows) % _AT_ONCE
+    pieces = (rows[first : first + _AT_ONCE] for first in range(0, whole, _AT_ONCE))
+    many = [tuple(chain.from_iterable(piece)) for piece in pieces]
+    some = ((_INSERT_MANY, many), (_INSERT, rows[whole:]))
+    new = sum(driver(txn).executemany(statement, values).rowcount for statement, values in some if values)
+    _count(txn, _STORED, new)
+    return new
+
+
+def replace_readings(txn: Txn, rows: list[tuple[Any, ...]]) -> None:
+    """Overwrite readings that are there already: each becomes its new one's predecessor, unless they are alike."""
+    driver(txn).executemany(_REPLACE, rows)
 
 
 def _within(
@@ -252,7 +256,7 @@ ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + CAST(excluded.v
 
 def _count(txn: Txn, key: str, more: int) -> None:
     if more:
-        txn.exec_driver_sql(_COUNT, (key, str(more)))
+        driver(txn).execute(_COUNT, (key, str(more)))
 
 
 def counts(txn: Txn) -> dict[str, int]:

@@ -29,6 +29,7 @@ from ..model.config import WantedReport
 from .audience import GROUP, PROGRAM, among, parameter
 from .database import Txn
 from .paging import Cursor, page
+from .prepared import Prepared
 from .tables import capabilities, data_points, readings, report_requests, traits, vens, wishes
 
 State = Literal["requested", "accepted", "refused", "done", "cancelling", "cancelled", "dropped", "superseded"]
@@ -116,9 +117,11 @@ class ReportRequest:
 _CAPABILITY = select(*(capabilities.c[field.name] for field in attrs.fields(Capability)))
 _POINT = select(*(data_points.c[field.name] for field in attrs.fields(DataPoint)))
 _REQUEST = select(*(report_requests.c[field.name] for field in attrs.fields(ReportRequest)))
-_NAMED = _REQUEST.where(
-    report_requests.c.ven_id == bindparam("of"),
-    among(report_requests.c.report_request_id, bindparam("ids", type_=String)),
+_NAMED = Prepared(
+    _REQUEST.where(
+        report_requests.c.ven_id == bindparam("of"),
+        among(report_requests.c.report_request_id, bindparam("ids", type_=String)),
+    )
 )
 _ADD = insert(report_requests)
 _OFFER = insert(capabilities).returning(capabilities.c.id)
@@ -342,8 +345,8 @@ def found_requests(
 
 def requests_named(txn: Txn, ven_id: str, ids: Collection[str]) -> dict[str, ReportRequest]:
     """Those of a VEN's requests that have one of these IDs, by ID."""
-    rows = txn.execute(_NAMED, {"of": ven_id, "ids": parameter(ids)})
-    return {request.report_request_id: request for request in _requests(rows)}
+    found = _requests(_NAMED(txn, of=ven_id, ids=parameter(ids)))
+    return {request.report_request_id: request for request in found}
 
 
 def get_request(txn: Txn, ven_id: str, report_request_id: str) -> ReportRequest | None:

@@ -19,7 +19,6 @@ from ..model.event import (
     OadrPayloadResourceStatus,
     OadrReportPayload,
     PayloadFloat,
-    SignalPayload,
 )
 from ..model.party import EiResponse
 from ..model.report import OadrReport, OadrReportRequest, OadrUpdatedReport, OadrUpdateReport
@@ -37,10 +36,8 @@ from .changes import NOTHING, Changes
 # --- what comes -----------------------------------------------------------------------------------------
 
 
-def _rows(
-    ven_id: str, report: OadrReport, now: int
-) -> Iterable[tuple[tuple[Any, ...], OadrReportPayload | OadrGBPayload]]:
-    """Each payload of a report, and before it the reading as the table takes it.
+def _rows(ven_id: str, report: OadrReport, now: int) -> Iterable[tuple[Any, ...]]:
+    """The readings of a report as the table takes them.
 
     An interval without a start follows the last one of the same data point by its duration; the first, and
     one without duration, starts with the report, else when the report was created (rules 314 and 342).
@@ -49,17 +46,20 @@ def _rows(
     request = report.report_request_id
     follows: dict[str, datetime] = {}
     for interval in report.intervals:
-        duration = interval.duration or None  # of no length is none
+        duration, dtstart = interval.duration or None, interval.dtstart  # of no length is none
         for payload in interval.payloads:
-            if isinstance(payload, SignalPayload):
+            if isinstance(payload, OadrReportPayload):
+                r_id = payload.r_id
+            elif isinstance(payload, OadrGBPayload):
+                r_id = ""
+            else:
                 raise InvalidData("oadrReport/intervals/interval: holds a signalPayload, which is for events")
-            r_id = payload.r_id if isinstance(payload, OadrReportPayload) else ""
-            start = interval.dtstart or (first if duration is None else follows.get(r_id, first))
+            start = dtstart or (first if duration is None else follows.get(r_id, first))
             seconds = None
             if duration is not None:
                 follows[r_id] = end = duration.after(start)
                 seconds = (end - start).total_seconds()
-            yield (ven_id, request, r_id, microseconds(start), seconds, *_value(payload), now), payload
+            yield (ven_id, request, r_id, microseconds(start), seconds, *_value(payload), now)
 
 
 def _finite(instance: object, attribute: object, value: Any) -> Any:
@@ -76,24 +76,41 @@ def _value(payload: OadrReportPayload | OadrGBPayload) -> tuple[Any, ...]:
     if isinstance(payload, OadrGBPayload):
         return None, payload.feed, None, None, None
     quality, accuracy, inner = payload.data_quality, payload.accuracy, payload.payload
-    value: float | None = None
-    text: str | None = None
     if accuracy is not None and not math.isfinite(accuracy):
         accuracy = None
     if not isinstance(inner, PayloadFloat):
-        text = _json(inner)
-    elif math.isfinite(inner.value):
-        value = inner.value
-    else:
-        quality = quality or "No Quality - No Value"
-    return value, text, quality, payload.confidence, accuracy
+        return None, _json(inner), quality, payload.confidence, accuracy
+    if math.isfinite(inner.value):
+        return inner.value, None, quality, payload.confidence, accuracy
+    return None, None, quality or "No Quality - No Value", payload.confidence, accuracy
+
+
+def _states(message: OadrUpdateReport, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The states of resources as the table takes them, from all readings of a message and their rows."""
+    if all(row[6] is None for row in rows):
+        return []  # but numbers there is nothing
+    payloads = (payload for report in message.reports for interval in report.intervals for payload in interval.payloads)
+    return [
+        _state(row, payload.payload)
+        for row, payload in zip(rows, payloads, strict=True)
+        if isinstance(payload, OadrReportPayload) and isinstance(payload.payload, OadrPayloadResourceStatus)
+    ]
 
 
 def _state(row: tuple[Any, ...], status: OadrPayloadResourceStatus) -> tuple[Any, ...]:
-    """A resource's state as the table takes it, from the reading that says so."""
     ven_id, report_request_id, r_id, start, *_, received_at = row
     control = _json(status.load_control_state)
     return ven_id, r_id, report_request_id, start, status.online, status.manual_override, control, received_at
+
+
+def _check_keys(rows: list[tuple[Any, ...]]) -> None:
+    """Raise InvalidData where two readings of a message have one key."""
+    keys = set[tuple[Any, ...]]()
+    for row in rows:
+        if row[:4] in keys:
+            start = instant(row[3])
+            raise InvalidData(f"oadrReport/intervals: two values of rID {shown(row[2])} start at {start}")
+        keys.add(row[:4])
 
 
 def update_report(
@@ -105,24 +122,20 @@ def update_report(
     one message are 454.
     """
     arrived = microseconds(now)
-    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    states: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     named = {report.report_request_id for report in message.reports}
     known = reports.requests_named(txn, ven.ven_id, named)
     for report in message.reports:
         if report.report_request_id not in known:
             raise InvalidID(f"reportRequestID {shown(report.report_request_id)} was never issued to this VEN")
         try:
-            for row, payload in _rows(ven.ven_id, report, arrived):
-                if rows.setdefault(row[:4], row) is not row:
-                    start = instant(row[3])
-                    raise InvalidData(f"oadrReport/intervals: two values of rID {shown(row[2])} start at {start}")
-                if isinstance(payload, OadrReportPayload) and isinstance(payload.payload, OadrPayloadResourceStatus):
-                    states.append(_state(row, payload.payload))
+            rows += _rows(ven.ven_id, report, arrived)
         except OverflowError:
             raise InvalidData("oadrReport/intervals: reach beyond the calendar") from None
-    readings.store_readings(txn, list(rows.values()))
-    readings.store_states(txn, states)
+    if readings.add_readings(txn, rows) < len(rows):
+        _check_keys(rows)
+        readings.replace_readings(txn, rows)
+    readings.store_states(txn, _states(message, rows))
     news = requests.arrived(txn, ven, known.values(), now)
     reply = OadrUpdatedReport(response=EiResponse.ok(message.request_id), ven_id=ven.ven_id)
     return reply, Changes.of(ven.ven_id) if news else NOTHING

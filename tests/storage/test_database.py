@@ -125,20 +125,23 @@ class InlineTests(SynchronousTestCase):
         plans: list[str] = []
 
         def look(txn: Txn) -> tuple[None, None]:
-            def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-                if "ledger" in statement and not statement.startswith("EXPLAIN"):
-                    rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                    plans.append("; ".join(row[-1] for row in rows))
-
-            event.listen(txn, "before_cursor_execute", explain)
+            statements: list[str] = []
+            connection: Any = txn.connection.driver_connection
+            connection.set_trace_callback(statements.append)
             events.wanted(txn, ["ven-1"], NOW)
             events.give_up(txn, NOW)
             events.note_unanswered(txn, timedelta(minutes=5), NOW)
             events.withheld_from(txn, NOW)
+            events.applicable(txn, ["ven-1"], NOW)
+            connection.set_trace_callback(None)
+            for statement in statements:
+                if "ledger" in statement:
+                    rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+                    plans.append("; ".join(row[-1] for row in rows))
             return None, None
 
         self.successResultOf(self.database.run("look", look))
-        ways = ("SEARCH open", "SCAN open", "SEARCH deadline", "SEARCH deadline", "SEARCH withheld")
+        ways = ("SEARCH open", "SCAN open", *["SEARCH deadline"] * 2, "SEARCH withheld", "SEARCH shown")
         for way, plan in zip(ways, plans, strict=True):
             how, index = way.split()
             self.assertIn(f"{how} ledger USING INDEX ix_ledger_{index}", plan.replace("COVERING ", ""))
