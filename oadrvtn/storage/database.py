@@ -1,7 +1,7 @@
 """The database: whole functions run in one transaction each, on a thread of their own, one writer at a time.
 
 ``run`` is for functions that write: ``function(txn, *args) -> (reply, changes)``.  The writer takes all
-that waits into one COMMIT, with a SAVEPOINT around each where there are several; only after the COMMIT are
+that waits into one COMMIT, with a SAVEPOINT around each where one of them fails; only after the COMMIT are
 the changes published and the Deferreds fired, so what is acknowledged is on disk.  ``read`` is for
 functions that only look: ``function(txn, *args) -> reply``.
 """
@@ -341,29 +341,35 @@ class Database:
                 self._reactor.callFromThread(self._settle_read, job, self._look(connection, job))
 
     def _write(self, jobs: list[_Job]) -> list[tuple[_Job, Any]]:
-        """Run the jobs in one transaction; each with its (reply, changes) or its Failure."""
-        for attempt in range(1, _TRIES + 1):
+        """Run the jobs in one transaction; each with its (reply, changes) or its Failure.
+
+        Where one of several fails all run again, each in a savepoint.  Those take time that few need.
+        """
+        apart, tried = False, 0
+        while True:
             try:
                 with self._engine.connect() as connection:
                     with connection.begin():
-                        outcomes = [(job, self._write_one(connection, job, alone=len(jobs) == 1)) for job in jobs]
+                        outcomes = [(job, self._write_one(connection, job, apart)) for job in jobs]
                         commits_at = perf_counter()
                     self.commits.note(perf_counter() - commits_at)
                 return outcomes
             except _Undo as undo:
-                return [(jobs[0], undo.failure)]
+                if len(jobs) == 1:
+                    return [(jobs[0], undo.failure)]
+                apart = True
             except Exception as error:
-                if attempt == _TRIES or not _busy(error):
+                tried += 1
+                if tried == _TRIES or not _busy(error):
                     failure = Failure()
                     return [(job, failure) for job in jobs]
                 log.debug("{names} met a busy database, once more", names=[job.name for job in jobs])
-        raise AssertionError("the last attempt returns")
 
-    def _write_one(self, connection: Connection, job: _Job, alone: bool) -> Any:
+    def _write_one(self, connection: Connection, job: _Job, apart: bool) -> Any:
         # The driver's own SAVEPOINT: SQLAlchemy's costs more than a transaction.
         driver = connection.connection.driver_connection
         assert driver is not None
-        if not alone:
+        if apart:
             driver.execute("SAVEPOINT job")
         try:
             result = job.run(connection)
@@ -371,10 +377,10 @@ class Database:
             if _busy(error):
                 raise
             result = Failure()
-            if alone:
+            if not apart:
                 raise _Undo(result) from None
             driver.execute("ROLLBACK TO job")
-        if not alone:
+        if apart:
             driver.execute("RELEASE job")
         return result
 

@@ -10,13 +10,15 @@ from .database import Txn
 from .prepared import driver
 from .tables import house, instant, microseconds, nonces
 
-# Raw SQL, for each signed message runs both.
 _SINCE = "SELECT CAST(value AS INTEGER) FROM house WHERE key = 'nonces'"
-_USE = "INSERT INTO nonces (signer, timestamp, nonce) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_USE = f"""
+INSERT INTO nonces (signer, timestamp, nonce) SELECT ?1, ?2, ?3 WHERE ?2 >= coalesce(({_SINCE}), ?2)
+ON CONFLICT DO NOTHING
+"""
 
 
 def use(txn: Txn, signer: bytes, timestamp: datetime, nonce: str) -> bool:
-    """Note a message; False for one that was here before."""
+    """Note a message; False for one that was here before, or of which that is not known any more (see ``since``)."""
     return driver(txn).execute(_USE, (signer, microseconds(timestamp), nonce)).rowcount == 1
 
 

@@ -20,10 +20,10 @@ def use(txn: Txn, signer: bytes, timestamp: datetime, nonce: str, now: datetime)
 
     ``signer`` is the SHA-256 of the certificate that signed it.
     """
-    since = nonces.since(txn)
-    if since and timestamp < since:
-        raise SignatureRefused(f"the timestamp is before {since}, of which nothing is known any more")
     if not nonces.use(txn, signer, timestamp, nonce):
+        since = nonces.since(txn)
+        if since and timestamp < since:
+            raise SignatureRefused(f"the timestamp is before {since}, of which nothing is known any more")
         raise SignatureRefused("the nonce was used before")
     return None, NOTHING
 
