@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.x509 import Certificate
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -179,15 +178,25 @@ class Chain:
 
     def receive(self, exchange: Exchange) -> Deferred[Message]:
         """The first half: the reply to what came, or a failure for ``_refused``."""
-        done: Deferred[Any] = succeed(exchange)
-        for step in (self.identify, self.parse, self.verify, self.decode, self.admit, self.guard, self.handle):
-            done.addCallback(step)
-        return done
+        steps = iter((self.identify, self.parse, self.verify, self.decode, self.admit, self.guard, self.handle))
+        found: Any = exchange
+        try:
+            for step in steps:
+                found = step(found)
+                if isinstance(found, Deferred):
+                    break  # most steps need none, and then nothing has to wait
+        except Exception:
+            return fail()
+        for step in steps:
+            found.addCallback(step)
+        return found
 
     # --- the steps ------------------------------------------------------------------------------------
 
-    def identify(self, exchange: Exchange) -> Deferred[Exchange]:
+    def identify(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
         """Whose certificate is it?"""
+        if entry := self.vtn.roster.find(exchange.certificate):
+            return self._identified(entry, exchange)
         return self.vtn.identify(exchange.certificate).addCallback(self._identified, exchange)
 
     def _identified(self, entry: Any, exchange: Exchange) -> Exchange:
@@ -375,8 +384,10 @@ class Chain:
 
         A method that never answers does not hold its VEN: that gets 500 in time, what the method does goes on.
         """
+        dispatched = exchange.resource.dispatch(exchange)
+        if dispatched.called and not dispatched.paused:
+            return dispatched
         answer: Deferred[Message] = Deferred()
-        late: IDelayedCall | None = None
         limit = self.vtn.config.limits.request_timeout
         name = exchange.message.name()
 
@@ -386,8 +397,7 @@ class Chain:
 
         def answered(result: Message | Failure) -> None:
             if not exchange.late:
-                if late:
-                    late.cancel()
+                late.cancel()
                 answer.callback(result)
                 return
             about: Any = {"incident": exchange.incident, "who": exchange.who, "handler": self._handler(exchange)}
@@ -397,9 +407,8 @@ class Chain:
                 said = "incident {incident}: {handler} of {who} has answered {name} after its time was over, "
                 log.warn(f"{said}which is dropped", name=name, **about)
 
-        exchange.resource.dispatch(exchange).addBoth(answered)
-        if not answer.called:
-            late = self.vtn.clock.callLater(limit, give_up)
+        late = self.vtn.clock.callLater(limit, give_up)
+        dispatched.addBoth(answered)
         return answer
 
     # --- the failures ---------------------------------------------------------------------------------
