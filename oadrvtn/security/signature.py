@@ -320,7 +320,7 @@ class Signed:
 
 def is_signed(root: etree._Element) -> bool:
     """Whether a document claims to be signed."""
-    return root.find(_SIGNATURE) is not None
+    return next(root.iterchildren(_SIGNATURE), None) is not None
 
 
 def verify(
@@ -646,12 +646,15 @@ def _good(form: _Form, signed_object: etree._Element, trusted: Collection[bytes]
     found, scope = form.found, form.scope
     if signed_object.get(_OBJECT_ID, "").encode() != found["message"] or not _is_clear(form):
         return None
-    der, value, digest, digest2 = map(_decoded, found.group("certificate", "value", "digest", "digest2"))
     message = hashlib.sha256()
     for piece in form.message:
         message.update(piece)
     properties = hashlib.sha256(b"<ds:Object" + scope + found["object"])
-    if (message.digest(), properties.digest()) != (digest, digest2) or fingerprint.sha256(der) not in trusted:
+    digests = tuple(base64.b64encode(one.digest()) for one in (message, properties))
+    if digests != found.group("digest", "digest2"):
+        return None
+    der, value = map(_decoded, found.group("certificate", "value"))
+    if fingerprint.sha256(der) not in trusted:
         return None
     pinned = _read_certificate(der)
     method, check = pinned.checks

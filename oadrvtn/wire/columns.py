@@ -8,8 +8,7 @@ else has to be looked at.  Whatever is not like that is Irregular, and read one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from itertools import repeat
@@ -36,14 +35,17 @@ class Irregular(ValueError):
     """Elements are not alike, or not fit for columns."""
 
 
-@contextmanager
-def came(document: bytes) -> Iterator[None]:
+class Came:
     """What is read meanwhile are elements of this document: their texts need not be made of them once more."""
-    token = _CAME.set(document)
-    try:
-        yield
-    finally:
-        _CAME.reset(token)
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
+
+    def __enter__(self) -> None:
+        self._token = _CAME.set(self._document)
+
+    def __exit__(self, *_: object) -> None:
+        _CAME.reset(self._token)
 
 
 def _as_it_came(node: etree._Element) -> str | None:

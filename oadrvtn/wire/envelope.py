@@ -13,7 +13,7 @@ from ..model.schema import Step
 from ..model.values import ID, shown
 from . import bends
 from .codec import Fault, Place, Sequence, clark, declarations, document, local, placed, table_of, to_xml
-from .columns import came
+from .columns import Came
 from .parser import parse
 
 _PAYLOAD = "oadr:oadrPayload"
@@ -117,7 +117,7 @@ def decode_message(
     applied: tuple[str, ...] = ()
     while True:
         try:
-            with came(b"" if applied else document):
+            with Came(b"" if applied else document):
                 return table_of(cls).read(element), applied
         except Fault as fault:
             if applied or not (applied := bends.apply(element, allowed)):
