@@ -42,7 +42,7 @@ MOST_OFFERS = 10
 """After so many a VEN that does not take note that an event is gone is left alone."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Event:
     """An event.  It ends at ``ends_at`` and is sent until ``gone_at`` (end, tolerance and recovery); None: open-ended.
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import attrs
@@ -459,17 +460,16 @@ class Vtn:
         return delivers
 
     def _next(self, due: tuple[Due, ...], entry: Entry, written: Written) -> Any:
-        known = {item.key for item in due}
-        entry.leases = {key: lease for key, lease in entry.leases.items() if key in known}
-        free = [
-            item
-            for item in due
-            if self._leased_until(entry, item) <= self.clock.seconds() and not entry.delivered(item)
-        ]
+        if entry.leases:
+            known = {item.key for item in due}
+            entry.leases = {key: lease for key, lease in entry.leases.items() if key in known}
+        now = self.clock.seconds()
+        leased = ((self._leased_until(entry, item), item) for item in due)
+        free = [(until, item) for until, item in leased if until <= now and not entry.delivered(item)]
         if not free:
             return OadrResponse(response=EiResponse.ok(), ven_id=entry.ven.ven_id)
         # What never went out comes first, in its order; then what waited longest: nothing blocks the rest.
-        item = min(free, key=lambda item: self._leased_until(entry, item))
+        _, item = min(free, key=itemgetter(0))
         ven_id = entry.ven.ven_id
         if isinstance(item.key, int) and entry.offers(item) >= outbox.MOST_OFFERS:
             self.log.warn("VEN {ven_id!r} never answered {kind}: given up", ven_id=ven_id, kind=item.kind)
