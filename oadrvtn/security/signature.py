@@ -18,7 +18,7 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -580,7 +580,12 @@ class _Form:
 @lru_cache(256)
 def _declared(own: bytes, around: bytes) -> bytes:
     """What an element declares, in canonical form: in its order, and without what is declared around it."""
-    return b"".join(sorted(set(_DECLARATION.findall(own)) - set(_DECLARATION.findall(around))))
+    return b"".join(_in_order(set(_DECLARATION.findall(own)) - set(_DECLARATION.findall(around))))
+
+
+def _in_order(declarations: Iterable[bytes]) -> list[bytes]:
+    """By the prefixes, as Canonical XML has them."""
+    return sorted(declarations, key=lambda one: one.partition(b"=")[0])
 
 
 @lru_cache(256)
@@ -596,7 +601,8 @@ def _as_it_came(signature: etree._Element, signed_object: etree._Element, docume
     """By the document itself, if it may be canonical but for what its root declares.
 
     Whether it is, the digest tells.  What fits the digest is what the VEN has signed, and its tree what it says: both
-    parts stand in the document where they do in the tree, and the scope is signed with each.
+    parts stand in the document where they do in the tree, and the scope is signed with each.  So a VEN may also sign
+    what is not canonical, which nobody else would accept; nobody without its key can.
     """
     found = _AS_IT_COMES.match(document)
     closings = _CLOSINGS.search(document, max(0, len(document) - _LONGEST_CLOSINGS)) if found else None
@@ -612,7 +618,9 @@ def _as_it_came(signature: etree._Element, signed_object: etree._Element, docume
 
 
 def _made_canonical(signature: etree._Element, signed_object: etree._Element, document: bytes) -> _Form | None:
-    """By the tree."""
+    """By the tree; not where so much is declared around the parts that to write them takes the square of that."""
+    if len(signature.nsmap) > _MOST_DECLARED or len(signed_object.nsmap) > _MOST_DECLARED:
+        return None
     found = _ONE_FORM.fullmatch(_canonical(signature))
     if not found:
         return None
@@ -624,8 +632,8 @@ def _made_canonical(signature: etree._Element, signed_object: etree._Element, do
 def _one_form(root: etree._Element, trusted: Collection[bytes], now: datetime, document: bytes) -> Signed | None:
     """What was signed, where the signature is good and of the one form; None for anything else.
 
-    Of the ds:Signature nothing is left open: all of it matches one pattern.  signxml would accept it as well.  What
-    is returned is the element of the document itself, for its canonical form has the digest.
+    Of the ds:Signature nothing is left open: all of it matches one pattern.  signxml would accept it as well, if what
+    was signed is canonical.  What is returned is the element of the document itself, for that is what has the digest.
     """
     try:
         signature, signed_object = _parts(root, False)
@@ -683,7 +691,7 @@ def _canonical(node: etree._Element) -> bytes:
     opening, quotes = _FIRST_TWO.match(plain), plain.count(b'"')
     if opening and opening[0].count(b'"') == quotes <= 2 * _MOST_DECLARED:
         if b"/>" not in plain and not (b"&" in plain and b"&#" in plain):
-            declarations = sorted(_DECLARATION.findall(opening[1]))
+            declarations = _in_order(_DECLARATION.findall(opening[1]))
             return plain[: opening.start(1)] + b"".join(declarations) + plain[opening.end(1) :]
     elif plain.count(b"xmlns") > _MOST_DECLARED or plain.count(b'="') > _MOST_DECLARED:
         raise ValueError("many declarations or attributes")

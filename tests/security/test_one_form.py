@@ -178,9 +178,15 @@ class TheOneForm(Verdicts):
     def test_what_is_canonical_but_for_its_scope_is_taken_as_it_came(self) -> None:
         honest = seal(HONEST)
         self.assertTrue(self.as_it_came(honest))
-        for same in (b"<?xml version='1.0' encoding='UTF-8'?>\n" + honest, honest + b"\n"):
+        declared = seal(
+            HONEST.replace("<ds:Signature ", '<ds:Signature xmlns:a10="urn:10" xmlns:a1="urn:1" xmlns:a-b="urn:"  ')
+        )
+        for same in (b"<?xml version='1.0' encoding='UTF-8'?>\n" + honest, honest + b"\n", declared):
             self.accepted(same)
             self.assertTrue(self.as_it_came(same))
+        changed = declared.replace(b'"urn:10"', b'"urn:11"')
+        self.assertNotEqual(declared, changed)
+        self.assertRaises(SignatureRefused, self.verified, changed)
 
     def test_what_is_not_is_made_canonical(self) -> None:
         honest = seal(HONEST)
@@ -278,6 +284,40 @@ class TheOneForm(Verdicts):
         ):
             self.assertRaises(ValueError, module._canonical, etree.fromstring(f"<x {names}/>"))
 
+    def test_nor_where_that_much_is_declared_around_it(self) -> None:
+        """Which libxml2 looks through for each declaration that it writes."""
+        many = "".join(f' xmlns:a{number}="urn:{number}"' for number in range(51))
+        document = parse(seal(HONEST).replace(b"<oadr:oadrPayload", f"<oadr:oadrPayload{many}".encode()))
+        with mock.patch.object(module, "_canonical", self.fail):
+            self.assertIsNone(module._one_form(document, {self.ven.fingerprint}, NOW, b""))
+
+    def test_an_id_is_that_of_the_signed_object(self) -> None:
+        other = HONEST.replace('oadr:Id="oadrSignedObject"', 'oadr:Id="other"')
+        for attribute in ("Id", "oadr:Id"):
+            document = seal(other.replace(' ei:schemaVersion="2.0b"', f' {attribute}="oadrSignedObject"'))
+            self.assertRaises(SignatureRefused, self.verified, document)
+            self.assertFalse(self.alone(document))
+
+    def test_a_replay_protect_of_another_namespace_is_none(self) -> None:
+        here = f' xmlns:dsp="{DSP}"'
+        self.assertIn(here, HONEST)
+        for uri, good in ((DSP, True), ("urn:other", False)):
+            template = HONEST.replace(here, "").replace("<oadr:oadrPayload", f'<oadr:oadrPayload xmlns:dsp="{uri}"')
+            document = seal(template)
+            self.assertEqual(good, self.alone(document))
+            if good:
+                self.accepted(document)
+            else:
+                self.assertRaises(SignatureRefused, self.verified, document)
+
+    def test_nothing_before_the_document_counts(self) -> None:
+        honest = seal(HONEST)
+        forged = honest.replace(b"ven1", b"evil")
+        for before in (b"<!--" + honest + b"-->", b"<?x " + honest + b"?>", b"<!-- -->"):
+            self.assertRaises(SignatureRefused, self.verified, before + forged)
+            self.accepted(before + honest)
+            self.assertFalse(self.as_it_came(before + honest))
+
     def test_the_canonical_form_is_that_of_libxml2(self) -> None:
         """In whichever of the two ways it is made."""
         indented = etree.fromstring(HONEST)
@@ -288,6 +328,9 @@ class TheOneForm(Verdicts):
         documents.append(HONEST.replace("<ei:venID>", "<ei:venID xmlns:a='urn:a' xmlns:A='urn:A' b='' a:b=''>"))
         documents.append(HONEST.replace("<ei:venID>ven1", '<ei:venID>&lt;a b="c"/&gt; &amp;#13; xmlns\u2028\U0001f600'))
         documents.append(HONEST.replace(" xmlns:ei=", " xmlns:b='urn:b' xmlns:a='urn:a' xmlns:ei="))
+        documents.append(
+            HONEST.replace(" xmlns:ei=", " xmlns:a10='urn:b' xmlns:a1='urn:a' xmlns:a-1='urn:c' xmlns:ei=")
+        )
         checked = 0
         for document in documents:
             try:
