@@ -24,6 +24,8 @@ _TEXT = re.compile(">([^<]+)<")
 _NAME = re.compile(r"<([^\s>]+)")
 _NOT_PLAIN = (b"!", b"?", b"\r")
 """What begins a comment, CDATA or an instruction, or would be read as another line end.  Texts rarely hold them."""
+_MOST_DECLARED = 50
+"""So many namespaces may be declared around elements that are read by columns."""
 _CLASSES: dict[str, type] = {}
 """The classes that occur in expressions, by their names there."""
 
@@ -120,7 +122,11 @@ class Columns:
 
     def _alike(self, node: etree._Element) -> list[str]:
         """The texts of all children, after it is known that their markup is that of the first."""
-        data = _as_it_came(node) or etree.tostring(node, encoding="unicode", with_tail=False)
+        data = _as_it_came(node)
+        if data is None:
+            if len(node.nsmap) > _MOST_DECLARED:
+                raise Irregular  # to write it takes the square of that
+            data = etree.tostring(node, encoding="unicode", with_tail=False)
         period, count, tail = len(self._types), len(node), bool(node[0].tail)
         if not period or "&" in data:
             raise Irregular

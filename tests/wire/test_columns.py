@@ -141,6 +141,14 @@ class ColumnsTests(SynchronousTestCase):
             outcome(document)
         return bool(done)
 
+    def test_nothing_is_written_again_that_takes_the_square_of_what_is_declared_around_it(self) -> None:
+        for count, again in ((20, True), (51, False)):
+            declared = "".join(f' xmlns:a{number}="urn:{number}"' for number in range(count))
+            document = PLAIN.replace("<oadr:oadrPayload", f"<oadr:oadrPayload{declared}")
+            document = document.replace("<strm:intervals>", "<strm:intervals >")
+            self.assertEqual(again, self.by_columns(document))
+            self.assertEqual(outcome(PLAIN), outcome(document))
+
     def test_intervals_that_are_alike(self) -> None:
         self.assertTrue(self.by_columns(PLAIN))
         self.assertFalse(self.by_columns(report(columns.LEAST - 1)))
