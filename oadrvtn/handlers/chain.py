@@ -185,7 +185,7 @@ class Chain:
                 found = step(found)
                 if isinstance(found, Deferred):
                     break  # most steps need none, and then nothing has to wait
-        except Exception:
+        except BaseException:  # as a Deferred has it
             return fail()
         for step in steps:
             found.addCallback(step)

@@ -411,7 +411,7 @@ class Database:
 
 
 def _busy(error: Exception) -> bool:
-    return isinstance(error, OperationalError) and "locked" in str(error.orig)
+    return isinstance(error, OperationalError | sqlite3.OperationalError) and "locked" in str(error)
 
 
 class _Undo(Exception):

@@ -140,12 +140,13 @@ _APPLICABLE = Prepared(
         or_(and_(events.c.cancelled.is_(False), ledger.c.withdrawn.is_(False)), ledger.c.wants != "nothing"),
     )
 )
+_WANTS = ledger.c.wants != literal_column("'nothing'")  # by ix_ledger_open; with a parameter it is planned each time
 _WANTING = Prepared(
     select(ledger.c.ven_id)
     .distinct()
     .join(events, _CURRENT)
     .join(vens, vens.c.ven_id == ledger.c.ven_id)
-    .where(_OF_THESE, ledger.c.wants != "nothing", vens.c.report_only.is_(False), _HERE)
+    .where(_OF_THESE, _WANTS, vens.c.report_only.is_(False), _HERE)
 )
 _THESE = Prepared(_EVENT.where(among(events.c.event_id, bindparam("event_ids", type_=String))))
 _RUNNING = and_(events.c.cancelled.is_(False), events.c.deleted_at.is_(None), _HERE)
@@ -599,9 +600,7 @@ def counts(txn: Txn, now: datetime) -> dict[str, int]:
     return {"events": row[0], "events_current": row[1], "answers_overdue": late}
 
 
-_COUNT_OPEN = (
-    select(func.count()).select_from(ledger).where(ledger.c.wants != literal_column("'nothing'"))  # by ix_ledger_open
-)
+_COUNT_OPEN = select(func.count()).select_from(ledger).where(_WANTS)
 
 
 def count_open(txn: Txn) -> int:

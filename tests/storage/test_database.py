@@ -319,14 +319,18 @@ class ThreadedTests(SynchronousTestCase):
     def test_a_conflict_costs_those_who_share_the_transaction_nothing(self) -> None:
         tries: list[str] = []
 
-        def busy_once(txn: Txn) -> tuple[str, None]:
+        locked = sqlite3.OperationalError("database is locked")
+        busy = [locked, module.OperationalError("", None, locked)]
+
+        def busy_at_first(txn: Txn) -> tuple[str, None]:
             tries.append("")
-            if len(tries) == 1:
-                raise module.OperationalError("", None, sqlite3.OperationalError("database is locked"))
+            if busy:
+                raise busy.pop()
             return "done", None
 
-        self.assertEqual(["a", "done", "b"], self.queued((add, "a"), (busy_once,), (add, "b")))
+        self.assertEqual(["a", "done", "b"], self.queued((add, "a"), (busy_at_first,), (add, "b")))
         self.assertEqual(["a", "b"], self.names())
+        self.assertEqual(3, len(tries))
 
     def test_one_that_stays_busy_fails_in_the_end(self) -> None:
         def busy(txn: Txn) -> Any:
