@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from .compose import StartError, VtnService, build
 from .console.client import demo_directory
 from .demo import FILE, Demo, prepare
+from .machine import collect_garbage_seldom
 from .model.config import Config, ConfigError, load
 from .model.errors import VtnError
 from .security.certificates import CertificateFileError
@@ -106,10 +106,7 @@ class _Plugin(MultiService):
         """Begin, and listen to SIGHUP."""
         make_steady(reactor)
         _or_exit(super().startService)
-        # What is here by now stays: the collector of garbage need not look through it again, nor every 700 objects
-        # through what may soon be gone by itself.
-        gc.freeze()
-        gc.set_threshold(2_000, 20, 20)
+        collect_garbage_seldom()
         self._vtn.started.addErrback(self._give_up)
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))  # type: ignore[attr-defined]
 

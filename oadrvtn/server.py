@@ -15,6 +15,7 @@ from .compose import VtnService, build
 from .console.events import modify
 from .console.reports import Request
 from .console.shapes import EventChanges, Reader, show
+from .machine import collect_garbage_seldom
 from .model.config import Config, of
 from .model.errors import InvalidData
 from .model.event import EiTarget
@@ -77,7 +78,7 @@ class OpenADRServer:
             failures.append(failure)
             reactor.stop()
 
-        reactor.callWhenRunning(lambda: self.start().addErrback(give_up))
+        reactor.callWhenRunning(lambda: self.start().addCallbacks(lambda _: collect_garbage_seldom(), give_up))
         reactor.addSystemEventTrigger("before", "shutdown", self.stop)
         reactor.run()
         for failure in failures:

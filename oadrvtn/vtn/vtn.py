@@ -153,13 +153,21 @@ def _configure(txn: Txn, config: Config, now: datetime) -> tuple[list[str], Chan
     return gone, attrs.evolve(changes, vens=changes.vens | announced.vens | asked.vens)
 
 
+_FLUSHES: dict[str, Callable[[Txn, list[dict[str, Any]]], None]] = {
+    "seen": vens.flush_seen,
+    "entries": outbox_rows.count_offers,
+    "events": event_rows.count_offers,
+    "bends": vens.count_bends,
+    "certificates": certificate_rows.note,
+}
+_FLUSHED_AT_ONCE = 2_000
+"""So many rows of each kind are written in one transaction."""
+
+
 def _flush(txn: Txn, rows: dict[str, list[dict[str, Any]]]) -> tuple[None, Changes]:
     """Write when VENs were heard, what was sent to them, how they bent the schema, what their certificates say."""
-    vens.flush_seen(txn, rows["seen"])
-    outbox_rows.count_offers(txn, rows["entries"])
-    event_rows.count_offers(txn, rows["events"])
-    vens.count_bends(txn, rows["bends"])
-    certificate_rows.note(txn, rows["certificates"])
+    for kind, write in _FLUSHES.items():
+        write(txn, rows.get(kind, []))
     return None, NOTHING
 
 
@@ -319,8 +327,10 @@ class Vtn:
             for kind, found in entry.flushed(self.now()).items():
                 rows[kind].extend(found)
         self.roster.dirty.clear()
-        if any(rows.values()):
-            await self.database.run("flush", _flush, rows)
+        # Others write in between.
+        for first in range(0, max(map(len, rows.values()), default=0), _FLUSHED_AT_ONCE):
+            part = {kind: found[first : first + _FLUSHED_AT_ONCE] for kind, found in rows.items()}
+            await self.database.run("flush", _flush, part)
         for entry in counted:
             entry.forget_due()  # which told the counts of before
         self.roster.shrink(len(self.roster))

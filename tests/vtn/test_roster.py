@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from oadrvtn.model.config import Config, Limits
 from oadrvtn.model.party import OadrCreatePartyRegistration
+from oadrvtn.storage.tables import microseconds
+from oadrvtn.vtn import vtn
 from oadrvtn.vtn.changes import Changes
 
 from .house import House
@@ -36,6 +39,24 @@ class BoundTests(SynchronousTestCase):
         self.house.event()
         self.house.round()
         self.assertEqual(["oadrDistributeEvent"] * 8, [ven.poll().name() for ven in self.vens])
+
+    def test_many_are_written_in_pieces(self) -> None:
+        runs: list[str] = []
+        run = self.house.database.run
+
+        def counted(name: str, *arguments: Any) -> Any:
+            runs.append(name)
+            return run(name, *arguments)
+
+        self.house.after(60)
+        for ven in self.vens:
+            ven.poll()
+        self.patch(self.house.database, "run", counted)
+        with mock.patch.object(vtn, "_FLUSHED_AT_ONCE", 3):
+            self.house.round()
+        self.assertGreaterEqual(runs.count("flush"), 3)
+        heard = {at for (at,) in self.house.sql("SELECT last_seen FROM vens")}
+        self.assertEqual({microseconds(self.house.vtn.now())}, heard)
 
     def test_a_flush_that_fails_does_not_make_it_grow(self) -> None:
         def failing(*arguments: Any) -> None:
