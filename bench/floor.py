@@ -19,11 +19,11 @@ from cryptography.x509 import load_der_x509_certificate
 from lxml import etree
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from oadrvtn.security.certificates import Credential
 from oadrvtn.security.signature import Signer
 from oadrvtn.security.tls import ServerTls, TlsServer
-from oadrvtn.transport.http import VenTls
 from oadrvtn.wire import decode, encode
 from oadrvtn.wire.parser import parse
 
@@ -91,7 +91,7 @@ def main() -> None:
     _Floor.keys = {}
     tls = TlsServer(lambda: ServerTls.load([pair], [options["ca"]]))
     serve: Any = reactor
-    factory = VenTls(tls, False, Factory.forProtocol(_Floor))
+    factory = TLSMemoryBIOFactory(tls, False, Factory.forProtocol(_Floor))
     factory.noisy = False
     serve.listenTCP(options["port"], factory, interface="127.0.0.1")
     serve.run()

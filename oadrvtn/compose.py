@@ -44,7 +44,7 @@ from .security.tls import OperatorTls, ServerTls, TlsServer, load_authorities, v
 from .storage.database import Database
 from .transport import systemd
 from .transport.fetch import fetcher
-from .transport.http import VenSite, VenTls, tree
+from .transport.http import VenSite, tree
 from .transport.overload import FEWEST, Overload
 from .transport.proxy import Forwarded, ProxyProtocol
 from .transport.systemd import Supervised
@@ -254,7 +254,7 @@ class VtnService(MultiService):
                 n=config.limits.connections,
                 files=files,
             )
-        vens: Any = VenTls(self.tls, False, self.site)
+        vens: Any = TLSMemoryBIOFactory(self.tls, False, self.site)
         if config.listen.proxies:
             vens = ProxyProtocol(vens, config.listen.proxies, config.limits.handshake_timeout, self._reactor)
         listeners: list[tuple[str, Address | Path, Any]] = [("listen", (config.listen.host, config.listen.port), vens)]

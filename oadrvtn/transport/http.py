@@ -25,7 +25,6 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListen
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Cooperator
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
@@ -526,12 +525,6 @@ def _neighbourhood(host: str) -> str:
         return host
     address = IPv6Address(host.partition("%")[0])
     return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
-
-
-class VenTls(TLSMemoryBIOFactory):
-    """TLS before a VenSite: its answers are written whole, so that none has to wait for more that could go with it."""
-
-    protocol = TLSMemoryBIOProtocol
 
 
 class VenSite(server.Site):

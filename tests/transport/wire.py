@@ -18,7 +18,7 @@ from zope.interface import implementer
 from oadrvtn.handlers.exchange import Exchange
 from oadrvtn.handlers.resource import Nowhere, ServiceResource
 from oadrvtn.model.config import Limits
-from oadrvtn.transport.http import VenChannel, VenSite, VenTls, tree
+from oadrvtn.transport.http import VenChannel, VenSite, tree
 from oadrvtn.transport.overload import Overload
 from tests.security.link import Peer, client, tls_server
 
@@ -76,7 +76,7 @@ class Server:
         self.site = VenSite(
             tree(prefix, resources), Limits(**limits), self._who, told, self.limited, overload, self.clock
         )
-        self._tls = VenTls(tls_server(), False, self.site, clock=self.clock)
+        self._tls = TLSMemoryBIOFactory(tls_server(), False, self.site, clock=self.clock)
 
     def _who(self, certificate: bytes) -> Deferred[Any]:
         self.asked.append(certificate)
