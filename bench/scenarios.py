@@ -67,7 +67,7 @@ SCENARIOS = {
             stretch=3.5,
             rate=40,
         ),
-        Scenario(name="poll-signed-rsa", title="signed poll (RSA)", signed=True, rsa=True, rate=4, vens=100),
+        Scenario(name="poll-signed-rsa", title="signed poll (RSA)", signed=True, rsa=True, rate=4, vens=250),
         Scenario(
             name="event-signed",
             title="poll answered with an event, signed",
