@@ -155,7 +155,8 @@ def distribute(
             moments = _moments(one.event.document)
             since = moments[bisect_right(moments, now) - 1]
             shown.append((_shown_since(one.event, one.line.withdrawn, one.target, one.resources, since), one.line))
-    shown.sort(key=lambda pair: _order(pair[0]))
+    if len(shown) > 1:
+        shown.sort(key=lambda pair: _order(pair[0]))
     # What a limit cuts off would be gone for good: then nothing can be told to be.
     gone = [one.line for one in here if one.line.removed] if limit is None else []
     message = OadrDistributeEvent(

@@ -37,6 +37,11 @@ _SECRET = re.compile(
 _WEIGHT = 1000  # bytes that a message takes beside its document
 
 
+def _weight(message: dict[str, Any]) -> int:
+    """The bytes that it takes in memory, about."""
+    return _WEIGHT + len(message["head"])
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 500 else text[:497] + "..."
 
@@ -59,16 +64,11 @@ class Traced:
     code: str
     size: int
     head: bytes
-    verdict: str = attrs.field(default="", converter=_short)
-    place: str = attrs.field(default="", converter=_short)
+    verdict: str = ""
+    place: str = ""
     bends: tuple[str, ...] = ()
     signed: bool = False
     incident: str = ""
-
-    @property
-    def weight(self) -> int:
-        """The bytes that it takes in memory, about."""
-        return _WEIGHT + len(self.head)
 
     @property
     def document(self) -> str:
@@ -90,36 +90,33 @@ class Traces:
         self._now = now
         self._number = int(now().timestamp() * 1_000_000)  # so that they also grow from one start to the next
         self._weight = 0
-        self._of: OrderedDict[Who, deque[Traced]] = OrderedDict()
+        self._of: OrderedDict[Who, deque[dict[str, Any]]] = OrderedDict()  # the fields: few are ever looked at
 
     def note(self, of: Who, direction: Literal["in", "out"], document: bytes, **told: Any) -> None:
         """Keep a message; ``told`` are the other fields of a Traced."""
         if not self._limits.messages:
             return
         self._number += 1
-        message = Traced(
-            number=self._number,
-            at=self._now(),
-            direction=direction,
-            size=len(document),
-            head=document[: self._limits.message_size],
-            **told,
-        )
+        head = document[: self._limits.message_size]
+        for text in ("verdict", "place"):
+            if text in told:
+                told[text] = _short(told[text])
+        told |= {"number": self._number, "at": self._now(), "direction": direction, "size": len(document), "head": head}
         messages = self._of.setdefault(of, deque())
-        messages.append(message)
-        self._weight += message.weight
+        messages.append(told)
+        self._weight += _weight(told)
         self._of.move_to_end(of)
         if len(messages) > self._limits.messages:
-            self._weight -= messages.popleft().weight
+            self._weight -= _weight(messages.popleft())
         while self._weight > self._limits.memory:
             self._forget()
 
     def _forget(self) -> None:
         of, messages = next(iter(self._of.items()))
-        self._weight -= messages.popleft().weight
+        self._weight -= _weight(messages.popleft())
         if not messages:
             del self._of[of]
 
     def since(self, of: Who, number: int = 0) -> Iterator[Traced]:
         """The messages after that of a number, in their order."""
-        return (message for message in self._of.get(of, ()) if message.number > number)
+        return (Traced(**told) for told in self._of.get(of, ()) if told["number"] > number)

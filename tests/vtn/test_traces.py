@@ -66,7 +66,7 @@ class BoundTests(SynchronousTestCase):
         for of, size in sizes:
             self.note(traces, of, b"." * size)
             messages = [message for of in (b"x", b"y", b"z") for message in traces.since(of)]
-            self.assertLessEqual(sum(message.weight for message in messages), 6000)
+            self.assertLessEqual(sum(1000 + len(message.head) for message in messages), 6000)
             self.assertEqual(size, messages and max(messages, key=lambda message: message.number).size)
 
     def test_it_can_be_switched_off(self) -> None:
@@ -88,8 +88,10 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(who(None, full), who(None, full[-10:]))
 
     def test_what_is_said_of_a_message_is_cut_too(self) -> None:
-        message = Traced(number=1, at=START, direction="in", size=0, head=b"", verdict="v" * 9999, **TOLD)
-        self.assertEqual(("v" * 497 + "...", 500), (message.verdict, len(message.verdict)))
+        traces = self.traces()
+        traces.note(b"x", "in", b"", verdict="v" * 9999, place="p" * 9999, **TOLD)
+        (message,) = traces.since(b"x")
+        self.assertEqual(("v" * 497 + "...", "p" * 497 + "..."), (message.verdict, message.place))
 
 
 class DocumentTests(SynchronousTestCase):
