@@ -140,7 +140,7 @@ class Chain:
 
     def run(self, exchange: Exchange) -> Deferred[Exchange]:
         """Take an exchange from its bytes to its answer; always succeeds."""
-        entry = self.vtn.roster.find(exchange.certificate)
+        entry = exchange.entry or self.vtn.roster.find(exchange.certificate)
         poll = entry.polled(exchange.body, self.vtn.config) if entry else None
         if not entry or not poll or OadrPoll not in exchange.resource.methods:
             done: Deferred[Any] = self.receive(exchange)
@@ -155,14 +155,13 @@ class Chain:
         done.addErrback(self._lost, exchange)
         return done
 
-    def again(self, resource: ServiceResource, certificate: bytes, body: bytes) -> bytes | None:
+    def again(self, resource: ServiceResource, entry: Entry, body: bytes) -> bytes | None:
         """The answer to a poll that is byte for byte the VEN's last one, and finds nothing like that one.
 
         It is never one that was signed, and it counts as any other.
         """
-        entry = self.vtn.roster.find(certificate)
-        poll = entry.polled(body, self.vtn.config) if entry else None
-        idle = self._idle(resource, entry, poll) if entry and poll else None
+        poll = entry.polled(body, self.vtn.config)
+        idle = self._idle(resource, entry, poll) if poll else None
         return idle.answer if idle else None
 
     def _idle(self, resource: ServiceResource, entry: Entry, poll: Poll) -> Idle | None:
@@ -195,7 +194,7 @@ class Chain:
 
     def identify(self, exchange: Exchange) -> Exchange | Deferred[Exchange]:
         """Whose certificate is it?"""
-        if entry := self.vtn.roster.find(exchange.certificate):
+        if entry := exchange.entry or self.vtn.roster.find(exchange.certificate):
             return self._identified(entry, exchange)
         return self.vtn.identify(exchange.certificate).addCallback(self._identified, exchange)
 

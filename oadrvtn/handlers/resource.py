@@ -13,6 +13,7 @@ from ..model.party import EiResponse, OadrResponse
 from ..model.schema import Message
 from ..vtn import made
 from ..vtn.hooks import ASKED, called
+from ..vtn.roster import Entry
 from ..vtn.vtn import RULES, Vtn
 from .chain import Chain
 from .exchange import Exchange, TooLate
@@ -71,8 +72,8 @@ class ServiceResource(Nowhere):
         self.answer(self.begin(request.channel, request.content.read()), request)
         return NOT_DONE_YET
 
-    def begin(self, channel: Any, body: bytes) -> Deferred[Exchange]:
-        """Start the chain for what has come on a connection."""
+    def begin(self, channel: Any, body: bytes, entry: Entry | None = None) -> Deferred[Exchange]:
+        """Start the chain for what has come on a connection; ``entry`` is whose it is, where ``knows`` has said so."""
         return self.handle(
             Exchange(
                 resource=self,
@@ -82,6 +83,7 @@ class ServiceResource(Nowhere):
                 subject=channel.subject,
                 certificate_der=channel.certificate_der,
                 own_certificate=channel.own_certificate,
+                entry=entry,
                 taken=(channel.bucket,),
             )
         )
@@ -102,13 +104,13 @@ class ServiceResource(Nowhere):
         request.write(exchange.answer)
         request.finish()
 
-    def again(self, certificate: bytes, body: bytes) -> bytes | None:
-        """The answer to a message that needs no reading, because it came before; None where it does."""
-        return self.chain.again(self, certificate, body)
+    def knows(self, certificate: bytes) -> Entry | None:
+        """Whose certificate it is, if that is at hand."""
+        return self.vtn.roster.find(certificate)
 
-    def knows(self, certificate: bytes) -> bool:
-        """Whether it is at hand whose certificate it is."""
-        return self.vtn.roster.find(certificate) is not None
+    def again(self, entry: Entry, body: bytes) -> bytes | None:
+        """The answer to a message that needs no reading, because it came before; None where it does."""
+        return self.chain.again(self, entry, body)
 
     # --- the chain ------------------------------------------------------------------------------------
 

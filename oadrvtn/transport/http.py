@@ -314,15 +314,15 @@ class VenChannel(http.HTTPChannel):
             self.write(self.site.head(503, fields) + _TOO_MUCH)
             return
         begun = None
-        if not self._unvouched() and head.service.knows(self.certificate):
+        if not self._unvouched() and (entry := head.service.knows(self.certificate)):
             if not self.met:
                 self.site.known(self.certificate).addCallback(self.meet)
-            answer = head.service.again(self.certificate, body)
+            answer = head.service.again(entry, body)
             if answer is not None:
                 fields = b"Content-Type: application/xml\r\nContent-Length: %d\r\n" % len(answer)
                 self.write(self.site.head(200, fields) + answer)
                 return
-            begun = head.service.begin(self, body)
+            begun = head.service.begin(self, body, entry)
             if begun.called and not begun.paused:
                 begun.addCallback(self._answer)
                 return

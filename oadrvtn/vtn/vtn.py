@@ -516,8 +516,9 @@ class Vtn:
         written: Written,
     ) -> OadrDistributeEvent:
         """Count a sending of events; once it has left whole, it is a delivery of those in ``delivers``."""
+        now = self.now()
         for key in sending.tellings:
-            entry.count(key, self.now())
+            entry.count(key, now)
         self.roster.dirty.add(entry)
         if delivered := delivers & sending.tellings:
             written(lambda: self._events_written(entry, delivered))
@@ -525,7 +526,9 @@ class Vtn:
 
     def _events_written(self, entry: Entry, keys: frozenset[Telling]) -> None:
         for key in keys:
-            entry.sent.setdefault(key, Sent(self.now())).clean += 1
+            if key not in entry.sent:  # it was written by now that it went out
+                entry.sent[key] = Sent(self.now())
+            entry.sent[key].clean += 1
         self.roster.dirty.add(entry)
 
     def lacks_report(self, entry: Entry) -> bool:

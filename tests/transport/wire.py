@@ -36,14 +36,14 @@ class Service(ServiceResource):
         self.same: bytes | None = None  # the body that is answered without a look
         self.constants: list[bytes] = []
 
-    def again(self, certificate: bytes, body: bytes) -> bytes | None:
+    def knows(self, certificate: bytes) -> Any:
+        return certificate if self.at_hand() or self.same is not None else None
+
+    def again(self, entry: Any, body: bytes) -> bytes | None:
         if body != self.same:
             return None
-        self.constants.append(certificate)
+        self.constants.append(entry)
         return body
-
-    def knows(self, certificate: bytes) -> bool:
-        return self.at_hand() or self.same is not None
 
     def handle(self, exchange: Exchange) -> Deferred[Exchange]:
         self.bodies.append(exchange.body)
