@@ -12,7 +12,7 @@ from typing import Any
 
 from oadrvtn.console.client import Client
 from oadrvtn.ven.figures import Figures
-from oadrvtn.ven.swarm import Job, Swarm
+from oadrvtn.ven.swarm import Swarm
 
 from .house import Track
 from .scenarios import Scenario
@@ -47,16 +47,7 @@ def _fleet(directory: Path, pki: Pki, processes: int, poll: float, report: float
     vens, few = len(pki.vens), pki.vens[:: min(_SHARE, len(pki.vens))]
     server = Ours(directory, pki, _SCENARIO)
     empty = server.resident()
-    job = Job(
-        url=f"https://localhost:{server.port}",
-        ca=pki.server["ca"],
-        directory=str(pki.directory),
-        names=pki.vens,
-        poll=poll,
-        report_period=report,
-        gap=1 / _COME,
-        apart=True,
-    )
+    job = server.job(poll=poll, report_period=report, gap=1 / _COME)
     swarm = Swarm(job, processes)
     try:
         came = swarm.everybody(vens / _COME + _PATIENCE)

@@ -21,6 +21,7 @@ from oadrvtn.console.client import Client
 from oadrvtn.model.config import load
 from oadrvtn.security import certificates, fingerprint
 from oadrvtn.storage.database import Database
+from oadrvtn.ven.swarm import Job
 from tests.peers import openleadr
 
 from .house import Track, register, result
@@ -158,6 +159,17 @@ class Server:
 
     def news(self) -> None:
         """Have an event, or a modification of it, that no VEN has seen."""
+
+    def job(self, **more: Any) -> Job:
+        """What a swarm of all its VENs has to know."""
+        return Job(
+            url=f"https://localhost:{self.port}",
+            ca=self.pki.server["ca"],
+            directory=str(self.pki.directory),
+            names=self.pki.vens,
+            apart=True,
+            **more,
+        )
 
     def cpu(self, main_thread: bool = False) -> float:
         """Seconds of CPU time so far, user and system: of all its threads, or of the one that runs the reactor."""

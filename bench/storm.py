@@ -9,7 +9,7 @@ from typing import Any
 
 from oadrvtn.console.client import Client
 from oadrvtn.ven.figures import Figures
-from oadrvtn.ven.swarm import Job, Swarm
+from oadrvtn.ven.swarm import Swarm
 
 from .house import Track
 from .scenarios import Scenario
@@ -34,17 +34,7 @@ def run(
     """
     pki = Pki.make(directory / "pki", vens, False, track)
     server = Ours(directory, pki, _SCENARIO)
-    job = Job(
-        url=f"https://localhost:{server.port}",
-        ca=pki.server["ca"],
-        directory=str(pki.directory),
-        names=pki.vens,
-        poll=poll,
-        gap=max(poll / vens, 1 / _COME),
-        registered=True,
-        fresh=fresh,
-        apart=True,
-    )
+    job = server.job(poll=poll, gap=max(poll / vens, 1 / _COME), registered=True, fresh=fresh)
     swarm = Swarm(job, processes)
     steps = track(("they come", "the VTN is down", "they come back"), "storm", 3)
     try:
